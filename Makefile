@@ -1,0 +1,92 @@
+# Every target sets up what it needs by itself, in .venv of this checkout; a second run starts at once.
+# A person's own choices: make PYTHON=/path/to/python3.12 test, make TESTS=tests/pure test
+
+SHELL := /bin/sh
+.SHELLFLAGS := -ec
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+PYTHON ?=
+TESTS ?= tests
+BENCHMARKS ?= tests/benchmarks
+ready = $(VENV)/.ready-$(1)
+
+.PHONY: help demo test cov check format bench docs diagram wheel clean
+
+help: ## List all targets
+	@sed -nE 's/^([a-z]+):.*## (.*)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+demo: $(call ready,demo) ## Train on handwritten digits, kill the server in the middle, lose nothing (2 minutes)
+	@$(BIN)/python notebooks/demo/demo.py
+
+test: $(call ready,test) ## Run all tests
+	@$(BIN)/python -m pytest $(TESTS)
+
+cov: $(call ready,test) ## Run all tests and measure coverage, subprocesses included; fails below 90 %
+	@$(BIN)/python -m coverage erase
+	@status=0; JUPYTER_TASKS_COVERAGE=1 $(BIN)/python -m coverage run -m pytest $(TESTS) || status=$$?; \
+	$(BIN)/python -m coverage combine --quiet; \
+	$(BIN)/python -m coverage report --fail-under=90; exit $$status
+
+check: $(call ready,check) ## Check imports, style and types
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(call ready,check) ## Format the code and mend what can be mended safely
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(call ready,test) ## Measure speed beside other programs (a few minutes)
+	@$(BIN)/python -m pytest -m benchmark -p no:randomly --timeout=0 -s $(BENCHMARKS)
+
+docs: $(call ready,docs) ## Build the documentation into docs/_build/html
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+diagram: $(call ready,test) ## Draw the life cycle anew into README.md and docs/lifecycle.md
+	@$(BIN)/python docs/draw_lifecycle.py
+
+wheel: $(VENV)/.made ## Build the wheel into dist/
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean: ## Remove .venv and everything that was built
+	@rm -rf $(VENV) build dist htmlcov docs/_build .coverage .coverage.* \
+	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up -----------------------------------------------------------------------------------------
+
+$(VENV)/.ready-%: pyproject.toml | $(VENV)/.made
+	@echo "Installing jupyter_tasks and what 'make $*' needs into $(VENV) (once, about a minute)"
+	@$(PIP) install --editable '.[$*]'
+	@touch $@
+
+# A Python that can make a virtual environment: the one that was named, python3, then newer to older.
+# An environment that works is kept; half of one, left by an interruption, is made anew.
+$(VENV)/.made:
+	@too_old="" cannot=""; \
+	if $(BIN)/python -m pip --version >/dev/null 2>&1; then touch $@; exit 0; fi; \
+	for python in $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	  command -v "$$python" >/dev/null 2>&1 || continue; \
+	  version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+	  if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	    too_old="$$too_old $$python ($$version)"; continue; fi; \
+	  if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then \
+	    cannot=$$version; continue; fi; \
+	  echo "Making $(VENV) with Python $$version ($$(command -v "$$python"))"; \
+	  "$$python" -m venv --clear $(VENV); touch $@; exit 0; \
+	done; \
+	if [ -n "$$cannot" ]; then \
+	  echo "Python $$cannot is here, but not its modules venv and ensurepip. Install them, then try again:" >&2; \
+	  echo "  sudo apt-get install python$$cannot-venv      (Debian, Ubuntu)" >&2; \
+	else \
+	  echo "jupyter_tasks needs Python 3.11 or newer; found:$${too_old:- none}." >&2; \
+	  echo "Install one (sudo apt-get install python3 python3-venv, https://www.python.org/downloads/)," >&2; \
+	  echo "or name one: make PYTHON=/path/to/python3.12 ..." >&2; \
+	fi; exit 1

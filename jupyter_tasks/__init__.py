@@ -1,0 +1,31 @@
+"""Long jobs for notebooks: durable, live, cancellable, and still there after a crash.
+
+Names are loaded when first used: a supervisor and a kernel import this package and must not pay
+for the server's parts.
+"""
+
+from jupyter_tasks._version import __version__
+
+__all__ = ["AsyncClient", "Client", "__version__", "progress"]
+
+_HOMES = {
+    "AsyncClient": "jupyter_tasks.client",
+    "Client": "jupyter_tasks.client",
+    "progress": "jupyter_tasks.report",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - the very point of this function
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, object]]:
+    """Tell Jupyter where the server extension is."""
+    from jupyter_tasks.extension import TasksExtension  # noqa: PLC0415 - only the server asks
+
+    return [{"module": "jupyter_tasks.extension", "app": TasksExtension}]

@@ -1,0 +1,248 @@
+"""The arguments of each verb, and their help. Pure: argv in, a namespace out.
+
+A command after ``--`` is a list of arguments, taken as it is; one word without ``--`` is for the shell.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from jupyter_tasks._version import __version__
+from jupyter_tasks.cli import exits, units
+from jupyter_tasks.model import State
+
+EXAMPLES: Final = """\
+examples:
+  jupyter tasks submit --name train -- python train.py --epochs 10
+  jupyter tasks submit -f 'make all 2>&1 | tee log'
+  jupyter tasks list --state running
+  jupyter tasks logs -f 3f2a        an id may be cut to its first digits
+  jupyter tasks cancel 3f2a
+
+The server is found by itself: the one that started this terminal or kernel, else the newest that
+runs on this machine, else its UNIX socket. JUPYTER_TASKS_URL and JUPYTER_TASKS_TOKEN name another.
+"""
+
+_CHANGES: Final = {
+    "cancel": "end jobs, by SIGTERM first; a second cancel kills at once",
+    "pause": "let jobs stand still, or wait",
+    "resume": "let paused jobs go on",
+    "restart": "make another attempt of jobs that have ended",
+    "run": "start waiting jobs now, whatever the line",
+    "delete": "delete ended jobs and their output",
+}
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; leaves with code 2 and a sentence where they are wrong."""
+    words, command = _split(argv)
+    parser = _parser()
+    arguments = parser.parse_args(words)
+    arguments.command = _command(parser, arguments, command)
+    return arguments
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    if "--" not in argv:
+        return list(argv), None
+    at = list(argv).index("--")
+    return list(argv[:at]), list(argv[at + 1 :])
+
+
+def _command(
+    parser: argparse.ArgumentParser, given: argparse.Namespace, words: list[str] | None
+) -> str | list[str] | None:
+    typed: list[str] = getattr(given, "typed", [])
+    if words is not None and given.verb not in ("submit", "edit"):
+        parser.error(f"{given.verb} takes no command after --")
+    if words is not None and not (words and not typed):
+        parser.error("give the command after -- and nothing of it before")
+    if words is None and len(typed) > 1:
+        parser.error(
+            f"put -- before a command of several words (`-- {' '.join(typed)}`), "
+            "or quote it as one for the shell"
+        )
+    if given.verb == "submit" and words is None and not typed:
+        parser.error("give a command: submit -- COMMAND…, or submit 'a line for the shell'")
+    return words if words is not None else (typed[0] if typed else None)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jupyter tasks",
+        description="Long jobs that outlive notebooks, kernels and servers.",
+        epilog=f"{EXAMPLES}\n{exits.TABLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    shared = _shared()
+    _add_connection(parser, is_default=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, words: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(
+            name,
+            help=words,
+            description=words[:1].upper() + words[1:] + ".",
+            epilog=exits.TABLE if name in ("submit", "wait") else None,
+            parents=[shared],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    for add in (_add_submit, _add_reading, _add_following, _add_changes, _add_edit, _add_rest):
+        add(verb)
+    return parser
+
+
+_Verb = Callable[[str, str], argparse.ArgumentParser]
+
+
+def _shared() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    _add_connection(shared, is_default=False)
+    return shared
+
+
+def _add_connection(parser: argparse.ArgumentParser, *, is_default: bool) -> None:
+    """The same options before and after the verb; only the first sets defaults."""
+    default: dict[str, Any] = {"default": None if is_default else argparse.SUPPRESS}
+    group = parser.add_argument_group("server and output")
+    group.add_argument("--url", **default, help="the Jupyter server's URL")
+    group.add_argument(
+        "--token-file", metavar="FILE", **default, help="read the server's token from FILE"
+    )
+    group.add_argument(
+        "--token", **default, help="the token itself; others can see it in the list of processes"
+    )
+    group.add_argument(
+        "--json",
+        action="store_true",
+        default=False if is_default else argparse.SUPPRESS,
+        help="print JSON: one document, or one a line",
+    )
+
+
+def _add_submit(verb: _Verb) -> None:
+    parser = verb("submit", "submit a job")
+    parser.usage = "jupyter tasks submit [options] (-- COMMAND… | 'a line for the shell')"
+    parser.add_argument("typed", nargs="*", metavar="COMMAND", help="see above")
+    _add_job_options(parser)
+    what = parser.add_argument_group("then")
+    what.add_argument("--wait", action="store_true", help="wait for its end; exit with its code")
+    what.add_argument(
+        "-f", "--follow", action="store_true", help="print its output; exit with its code"
+    )
+    what.add_argument(
+        "--idempotency-key", metavar="KEY", help="with the same key there is one job, for 24 hours"
+    )
+
+
+def _add_job_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the job").add_argument
+    add("--name", help="default: the command")
+    add("--tag", action="append", metavar="TAG", help="may be repeated")
+    add(
+        "--cwd",
+        metavar="FOLDER",
+        help="default: the current one; with a server elsewhere, its root",
+    )
+    add(
+        "--env",
+        action="append",
+        metavar="NAME[=VALUE]",
+        help="without a value: the caller's own, which keeps it out of the list of processes",
+    )
+    add("--stdin", metavar="FILE", help="standard input from FILE, - for our own")
+    add("--tty", action="store_true", default=None, help="give it a terminal")
+    add("--merge-stderr", action="store_true", default=None, help="keep the exact order of both")
+    add("--queue")
+    add("--priority", type=int, help="-1000 to 1000; higher goes first")
+    add("--timeout", type=_checked(units.seconds), metavar="TIME", help="like 90s, 5m, 1h30m")
+    add(
+        "--memory",
+        type=_checked(units.size_bytes),
+        metavar="SIZE",
+        help="of all its processes: 500M",
+    )
+    add("--grace", type=_checked(units.seconds), metavar="TIME", help="from SIGTERM to SIGKILL")
+    add("--max-output", type=_checked(units.size_bytes), metavar="SIZE", help="how much is kept")
+    add(
+        "--on-lost", choices=("fail", "requeue"), help="what to do where its result cannot be known"
+    )
+
+
+def _add_filter(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group(
+        "which jobs (several values mean or; tags mean and)"
+    ).add_argument
+    add("--state", action="append", choices=[str(state) for state in State], metavar="STATE")
+    add("--kind", action="append", metavar="KIND")
+    add("--queue", action="append", metavar="QUEUE")
+    add("--tag", action="append", metavar="TAG")
+    add("-q", "--text", metavar="TEXT", help="what the name holds")
+
+
+def _add_reading(verb: _Verb) -> None:
+    parser = verb("list", "list jobs, the newest first")
+    _add_filter(parser)
+    parser.add_argument("-n", "--limit", type=_positive, default=50, help="default: 50")
+    parser.add_argument("--all", action="store_true", help="without a limit")
+    verb("show", "show all about a job").add_argument("id", metavar="ID")
+    verb("explain", "say why a job is as it is").add_argument("id", metavar="ID")
+    verb("status", "show how the server is and what its jobs survive")
+
+
+def _add_following(verb: _Verb) -> None:
+    parser = verb("logs", "print a job's output, byte for byte")
+    parser.add_argument("id", metavar="ID")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
+    parser.add_argument("-n", "--tail", type=_positive, metavar="LINES", help="only the last lines")
+    parser.add_argument("--stream", choices=("out", "err", "all"), default="all")
+    parser.add_argument("--attempt", type=_positive, metavar="N", help="default: the newest")
+    parser.add_argument("--cursor", help="go on there; Ctrl-C tells it")
+    _add_filter(verb("watch", "show running and waiting jobs, live"))
+    parser = verb("wait", "wait for the end of jobs")
+    parser.add_argument("ids", nargs="+", metavar="ID")
+    parser.add_argument("--timeout", type=_checked(units.seconds), metavar="TIME")
+
+
+def _add_changes(verb: _Verb) -> None:
+    for name, words in _CHANGES.items():
+        parser = verb(name, words)
+        parser.add_argument("ids", nargs="*", metavar="ID")
+        parser.add_argument("--all", action="store_true", help="all that the filter accepts")
+        _add_filter(parser)
+        if name == "cancel":
+            parser.add_argument("--reason", help="a word that is kept with the job")
+
+
+def _add_edit(verb: _Verb) -> None:
+    parser = verb("edit", "change a waiting job")
+    parser.usage = "jupyter tasks edit ID [options] [-- COMMAND…]"
+    parser.add_argument("id", metavar="ID")
+    _add_job_options(parser)
+
+
+def _add_rest(verb: _Verb) -> None:
+    parser = verb("progress", "report progress, from inside a job")
+    parser.add_argument("value", nargs="?", help="like 40%%, 3/12 or 0.4")
+    parser.add_argument("total", nargs="?", type=float, help="what the value is a part of")
+    parser.add_argument("-m", "--message", help="what is being done")
+
+
+def _checked(parse: Callable[[str], float | int]) -> Callable[[str], float | int]:
+    def checked(text: str) -> float | int:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)

@@ -1,0 +1,183 @@
+"""Following jobs until they end: their output, or how they come on. Ctrl-C stops the following alone."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any, Final
+
+from jupyter_tasks.cli import exits, words
+from jupyter_tasks.cli.board import Board
+from jupyter_tasks.cli.desk import Desk
+from jupyter_tasks.client import JobHandle
+from jupyter_tasks.client.calls import FilterOptions
+from jupyter_tasks.client.streams import Piece
+from jupyter_tasks.errors import NoSuchThing
+from jupyter_tasks.model import ENDED, State
+
+_FIRST_TAIL_BYTES = 64 * 1024
+
+
+def follow_output(
+    desk: Desk,
+    handle: JobHandle,
+    *,
+    stream: str = "all",
+    cursor: str | None = None,
+    attempt: int | None = None,
+) -> int:
+    """Print the output until the job ends."""
+    try:
+        for piece in handle.records(follow=True, cursor=cursor, attempt=attempt):
+            cursor = piece.cursor
+            print_piece(desk, piece, stream)
+    except KeyboardInterrupt:
+        desk.printer.hint(_farewell(handle, f"logs -f {handle.id[:8]}", cursor))
+        return exits.INTERRUPTED
+    return exits.OK
+
+
+def print_piece(desk: Desk, piece: Piece, stream: str = "all") -> None:
+    """Print a record: the program's own bytes, or the whole record as JSON."""
+    kind = piece.record.header["k"]
+    if stream not in ("all", kind) and kind in ("out", "err"):
+        return
+    if desk.printer.as_json:
+        desk.printer.document(record_json(piece))
+    elif kind in ("out", "err"):
+        desk.printer.raw(kind, piece.record.payload or b"")
+    elif piece.record.header.get("code") == "output_lost":
+        desk.printer.hint(f"[{(piece.record.payload or b'').decode()}]")
+    elif kind == "gap":
+        desk.printer.hint("[some output was thrown away here: it was more than is kept]")
+
+
+def record_json(piece: Piece) -> dict[str, Any]:
+    """A record as the wire's JSON format has it."""
+    fields = {name: value for name, value in piece.record.header.items() if name != "n"}
+    if piece.record.payload is not None:
+        fields |= _payload(piece.record.payload)
+    return fields | {"cursor": piece.cursor}
+
+
+def last_lines(pieces: list[Piece], lines: int, stream: str = "all") -> list[Piece]:
+    """The pieces with the last lines of what was printed, the first of them cut."""
+    kinds = ("out", "err") if stream == "all" else (stream,)
+    kept: list[Piece] = []
+    left = lines
+    for piece in reversed(pieces):
+        payload = piece.record.payload or b""
+        if piece.record.header["k"] not in kinds or not payload:
+            continue
+        # The newline at the very end ends a line; it begins none.
+        left += not kept and payload.endswith(b"\n")
+        newlines = payload.count(b"\n")
+        if newlines >= left:
+            if last := _cut(payload, left):
+                kept.append(Piece(record=piece.record._replace(payload=last), cursor=piece.cursor))
+            break
+        left -= newlines
+        kept.append(piece)
+    return kept[::-1]
+
+
+def tail_pieces(
+    handle: JobHandle, lines: int, attempt: int | None, stream: str = "all"
+) -> list[Piece]:
+    """So much of the output's end that it holds the lines, or all of it."""
+    size, before = _FIRST_TAIL_BYTES, -1
+    while True:
+        pieces = [*handle.records(tail=size, attempt=attempt)]
+        wanted = [piece for piece in pieces if stream in ("all", piece.record.header["k"])]
+        found = sum((piece.record.payload or b"").count(b"\n") for piece in wanted)
+        if found > lines or len(pieces) == before:
+            return pieces
+        size, before = size * 8, len(pieces)
+
+
+def wait_for(desk: Desk, handles: list[JobHandle], timeout_s: float | None = None) -> int:
+    """Wait for the end of these jobs, showing how they come on; the first bad exit code."""
+    ids = [handle.id for handle in handles]
+    board = Board()
+    try:
+        with _view(desk, board) as view:
+            for _ in keep_up(desk, board, {"ids": ids}, timeout_s):
+                view.refresh()
+                if board.has_ended:
+                    break
+    except KeyboardInterrupt:
+        desk.printer.hint(_farewell(handles[0], f"wait {' '.join(job[:8] for job in ids)}"))
+        return exits.INTERRUPTED
+    return _result(desk, [board.jobs[job_id] for job_id in ids if job_id in board.jobs])
+
+
+def keep_up(
+    desk: Desk, board: Board, wanted: FilterOptions, timeout_s: float | None = None
+) -> Iterator[None]:
+    """Keep the board up to date, each time that something has happened; with ids: those alone."""
+    ids = [*wanted.get("ids", ())]
+    at_first: FilterOptions = wanted if ids else {"states": _OPEN, **wanted}
+    for event in desk.client.watch(timeout_s=timeout_s, **wanted):
+        if board.apply(event):
+            board.put([handle.wire for handle in desk.client.jobs(**at_first)])
+        if missing := [job_id for job_id in ids if job_id not in board.jobs]:
+            raise NoSuchThing(f"Job {missing[0]} has been deleted.", job=missing[0])
+        yield
+
+
+_OPEN: Final = [str(state) for state in State if state not in ENDED]
+
+
+class _NoView:
+    """Shows nothing."""
+
+    def refresh(self) -> None:
+        """Show nothing."""
+
+
+def _view(desk: Desk, board: Board) -> Any:
+    if not desk.printer.is_terminal:
+        return nullcontext(_NoView())
+    from jupyter_tasks.cli import screen  # noqa: PLC0415 - rich is for terminals alone
+
+    return screen.live_view(board, ascii_only=desk.printer.ascii_only, to_stderr=True)
+
+
+def _result(desk: Desk, jobs: list[dict[str, Any]]) -> int:
+    late = [job for job in jobs if not _is_over(job)]
+    for job in jobs:
+        if desk.printer.as_json:
+            desk.printer.document(job)
+        elif not desk.printer.is_terminal:
+            desk.printer.hint(f"{job['id']} {words.state(job)}")
+    if late:
+        desk.printer.hint(f"Job {late[0]['id']} is still {late[0]['state']}; it goes on.")
+        return exits.OTHER
+    return next((code for job in jobs if (code := exits.of_job(job))), exits.OK)
+
+
+def _is_over(job: dict[str, Any]) -> bool:
+    return job["state"] in ENDED
+
+
+def _farewell(handle: JobHandle, again: str, cursor: str | None = None) -> str:
+    at = f" --cursor {cursor}" if cursor else ""
+    return (
+        f"\nStopped following; the job goes on.\n"
+        f"  go on:   jupyter tasks {again}{at}\n"
+        f"  cancel:  jupyter tasks cancel {handle.id[:8]}"
+    )
+
+
+def _payload(payload: bytes) -> dict[str, str]:
+    try:
+        return {"text": payload.decode()}
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(payload).decode()}
+
+
+def _cut(payload: bytes, newlines: int) -> bytes:
+    """What stands after the so-many-th newline from the end."""
+    at = len(payload)
+    for _ in range(newlines):
+        at = payload.rindex(b"\n", 0, at)
+    return payload[at + 1 :]

@@ -1,0 +1,73 @@
+"""Where a command's words go: people or programs, a terminal or a pipe. Standard output is for results.
+
+With ``--json`` a result is one document, or one a line where there may be many.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, BinaryIO
+
+from jupyter_tasks.cli import tables
+
+
+class Printer:
+    """Prints results to standard output, everything else to standard error."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        """Find out who reads."""
+        self.as_json = as_json
+        self.is_terminal = sys.stdout.isatty() and not as_json and os.environ.get("TERM") != "dumb"
+        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        self.ascii_only = not encoding.lower().startswith("utf")
+
+    @property
+    def now(self) -> float:
+        """The time to which ages are told."""
+        return time.time()
+
+    def document(self, value: Any) -> None:
+        """Print a result as JSON in a line."""
+        print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201 - what it is for
+
+    def line(self, text: str) -> None:
+        """Print a result for people."""
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        safe = text.encode(encoding, "replace").decode(encoding)
+        print(safe, flush=True)  # noqa: T201 - what it is for
+
+    def hint(self, text: str) -> None:
+        """Tell something that is no result."""
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - what it is for
+
+    def jobs(self, jobs: Iterable[Mapping[str, Any]]) -> None:
+        """Print jobs: a line of JSON each, or a table."""
+        if self.as_json:
+            for job in jobs:
+                self.document(job)
+        elif self.is_terminal:
+            from jupyter_tasks.cli import screen  # noqa: PLC0415 - rich is for terminals alone
+
+            screen.print_jobs([*jobs], self.now, ascii_only=self.ascii_only)
+        else:
+            rows = [tables.job_row(job, self.now) for job in jobs]
+            self.line(tables.table(tables.JOB_COLUMNS, rows))
+
+    def job(self, job: Mapping[str, Any]) -> None:
+        """Print all about one job."""
+        self.facts(job, tables.job_facts(job, self.now))
+
+    def facts(self, value: Any, facts: Sequence[tuple[str, str]]) -> None:
+        """Print a value as JSON, or as names and values."""
+        if self.as_json:
+            self.document(value)
+        else:
+            self.line(tables.card(facts))
+
+    def raw(self, stream: str, data: bytes) -> None:
+        """Print a program's exact bytes to the stream where it wrote them."""
+        target: BinaryIO = sys.stderr.buffer if stream == "err" else sys.stdout.buffer
+        target.write(data)
+        target.flush()

@@ -1,0 +1,34 @@
+"""``submit``: one job, and what to do until it has ended."""
+
+import argparse
+
+from jupyter_tasks.cli import exits, words
+from jupyter_tasks.cli.desk import Desk, job_options
+from jupyter_tasks.cli.following import follow_output, wait_for
+from jupyter_tasks.client import JobHandle
+
+
+def submit(arguments: argparse.Namespace, desk: Desk) -> int:
+    """Submit it; print its id alone on standard output, so that a script can take it."""
+    handle = desk.client.submit(
+        arguments.command, idempotency_key=arguments.idempotency_key, **job_options(arguments)
+    )
+    if arguments.follow:
+        desk.printer.hint(f"Job {handle.id}")
+        code = follow_output(desk, handle)
+        return exits.of_job(handle.refresh().wire) if code == exits.OK else code
+    if not (arguments.wait and desk.printer.as_json):
+        _announce(desk, handle)
+    if not arguments.wait:
+        return exits.OK
+    return wait_for(desk, [handle])
+
+
+def _announce(desk: Desk, handle: JobHandle) -> None:
+    if desk.printer.as_json:
+        desk.printer.document(handle.wire)
+        return
+    desk.printer.line(handle.id)
+    if desk.printer.is_terminal:
+        name = words.plain(handle.wire["name"])
+        desk.printer.hint(f"Submitted {name!r}. Its output: jupyter tasks logs -f {handle.id[:8]}")

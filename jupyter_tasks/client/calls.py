@@ -1,0 +1,316 @@
+"""One flow for each thing that can be asked of a server, from arguments to the wire and back.
+
+Pure, like `core`. What changes a job and must not happen twice is not simply repeated when its
+answer is lost: the job is read, and asked again only where nothing has come of it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, TypedDict
+from urllib.parse import quote
+
+from jupyter_tasks.client.connection import Session, ask, ask_once, locate, open_stream
+from jupyter_tasks.client.core import Broken, Emit, Flow, Params, Read, Request, Stream, decoded
+from jupyter_tasks.errors import BadMessage, NoServer, NoSuchThing, StaleVersion
+from jupyter_tasks.model import ENDED, WAITING, OnLost, State
+
+#: A job as the wire has it.
+Wire = dict[str, Any]
+Command = str | Sequence[str] | Mapping[str, Any]
+Verb = Literal["cancel", "pause", "resume", "restart", "run"]
+
+_SHORTEST_PREFIX: Final = 4
+_PAGE: Final = 500
+#: A short id is looked up among this many of the newest jobs.
+_NEWEST: Final = 5000
+
+
+class JobOptions(TypedDict, total=False):
+    """What can be said about a job beside its command; None and what is left out: the default."""
+
+    name: str | None
+    tags: Sequence[str]
+    cwd: str | None
+    env: Mapping[str, str]
+    stdin: str | None
+    tty: bool
+    merge_stderr: bool
+    priority: int
+    queue: str | None
+    timeout_s: float | None
+    memory_bytes: int | None
+    grace_s: float | None
+    max_output_bytes: int | None
+    on_lost: OnLost | None
+
+
+class FilterOptions(TypedDict, total=False):
+    """Which jobs: several values of one field mean "or", several tags mean "and"; none: all."""
+
+    states: Iterable[str]
+    kinds: Iterable[str]
+    queues: Iterable[str]
+    tags: Iterable[str]
+    ids: Iterable[str]
+    text: str
+
+
+OF_THE_SPEC: Final = ("cwd", "env", "stdin", "tty", "merge_stderr")
+#: Names of filter fields: ours, in a query string, in a body.
+_FILTER_FIELDS: Final = (
+    ("states", "state", "states"),
+    ("kinds", "kind", "kinds"),
+    ("queues", "queue", "queues"),
+    ("tags", "tag", "tags"),
+    ("ids", "id", "ids"),
+)
+
+
+def job_request(command: Command, options: JobOptions, *, keep_none: bool = False) -> Wire:
+    """The body of a submit. A string is for the shell, a sequence is a list of arguments."""
+    given: Wire = {
+        name: _plain(value) for name, value in options.items() if keep_none or value is not None
+    }
+    inside: Wire = {name: given.pop(name) for name in OF_THE_SPEC if name in given}
+    spec: Wire
+    if isinstance(command, Mapping):
+        spec = {"kind": "shell", **command, **inside}
+    elif isinstance(command, str):
+        spec = {"kind": "shell", "command": command, **inside}
+    else:
+        spec = {"kind": "shell", "command": [str(word) for word in command], **inside}
+    return {"spec": spec, **given}
+
+
+def submit(
+    session: Session, body: Wire | list[Wire], key: str, folder: str | None
+) -> Flow[list[Wire]]:
+    """Submit one job, or several all or none; the key makes a second sending harmless.
+
+    ``folder`` is the caller's own. It becomes that of jobs for which none was named, where the
+    server runs on the caller's machine; elsewhere it would mean nothing.
+    """
+    if folder is not None and (yield from _is_neighbour(session)):
+        for job in body if isinstance(body, list) else [body]:
+            job["spec"].setdefault("cwd", folder)
+    reply = yield from ask(session, _post("jobs", body, {"Idempotency-Key": key}))
+    answer = decoded(reply)
+    jobs: list[Wire] = answer["jobs"] if isinstance(body, list) else [answer]
+    return jobs
+
+
+def _is_neighbour(session: Session) -> Flow[bool]:
+    """Whether the server runs on the caller's machine."""
+    if session.home is None:
+        yield from locate(session)
+    assert session.home is not None
+    return session.home[0] == session.host
+
+
+def get(session: Session, job_id: str) -> Flow[Wire]:
+    """The job as it is now."""
+    reply = yield from ask(session, Request(method="GET", path=_path(job_id)))
+    job: Wire = decoded(reply)
+    return job
+
+
+def resolve(session: Session, name: str) -> Flow[str]:
+    """The whole id that begins like this; raises NoSuchThing or BadMessage (several begin so)."""
+    if len(name) >= 16:
+        return name
+    if len(name) < _SHORTEST_PREFIX:
+        raise BadMessage(f"{name!r} is too short for a job's id; give at least 4 of its digits.")
+    found, after = [], None
+    for _ in range(_NEWEST // _PAGE):
+        page = yield from _page(session, (), _PAGE, after)
+        found += [job for job in page["jobs"] if job["id"].startswith(name.lower())]
+        after = page["next"]
+        if after is None:
+            break
+    return _only(name, found)
+
+
+def _only(name: str, found: list[Wire]) -> str:
+    if not found:
+        raise NoSuchThing(f"None of the newest {_NEWEST} jobs has an id that begins with {name!r}.")
+    if len(found) > 1:
+        several = ", ".join(f"{job['id']} ({job['name']})" for job in found[:5])
+        raise BadMessage(f"{name!r} may mean {len(found)} jobs: {several}. Give more digits.")
+    job_id: str = found[0]["id"]
+    return job_id
+
+
+def find(session: Session, wanted: FilterOptions, limit: int | None) -> Stream:
+    """Emit the jobs that the filter accepts, the newest first, page by page as they are taken."""
+    left, after = limit, None
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(left, _PAGE)
+        page = yield from _page(session, query(wanted), size, after)
+        for job in page["jobs"]:
+            yield Emit(job)
+        after = page["next"]
+        if after is None:
+            return
+        left = None if left is None else left - len(page["jobs"])
+
+
+def change(session: Session, job_id: str, verb: Verb, body: Wire | None = None) -> Flow[Wire]:
+    """Cancel, pause, resume, restart or run a job, once; the job as it is then."""
+    while True:
+        outcome = yield from ask_once(session, _post(f"{_path(job_id)}/{verb}", body))
+        if not isinstance(outcome, Broken):
+            answer: Wire = decoded(outcome)
+            return answer
+        job = yield from get(session, job_id)
+        if _HAS_HAPPENED[verb](job):
+            return job
+
+
+def edit(session: Session, job_id: str, changes: Wire) -> Flow[Wire]:
+    """Change a waiting job; ``version`` in the changes guards against somebody else's."""
+    request = Request(method="PATCH", path=_path(job_id), body=_encoded(changes), headers=_JSON)
+    while True:
+        outcome = yield from ask_once(session, request)
+        if not isinstance(outcome, Broken):
+            answer: Wire = decoded(outcome)
+            return answer
+        job = yield from get(session, job_id)
+        if job["version"] != changes.get("version"):
+            if all(job.get(name) == value for name, value in _visible(changes).items()):
+                return job
+            raise StaleVersion(job=job_id)
+
+
+def delete(session: Session, job_id: str) -> Flow[None]:
+    """Delete an ended job with its output; gone already is as good where the answer was lost."""
+    request, was_lost = Request(method="DELETE", path=_path(job_id)), False
+    while True:
+        try:
+            outcome = yield from ask_once(session, request)
+        except NoSuchThing:
+            if was_lost:
+                return
+            raise
+        if not isinstance(outcome, Broken):
+            return
+        was_lost = True
+
+
+def change_all(
+    session: Session, verb: Verb | Literal["delete"], wanted: FilterOptions
+) -> Flow[dict[str, int]]:
+    """Do it to every job that the filter accepts: how many matched, were done, refused."""
+    outcome = yield from ask_once(session, _post(f"jobs/{verb}", {"filter": filter_body(wanted)}))
+    if isinstance(outcome, Broken):
+        raise NoServer(
+            f"The server went away before it said what became of `{verb}`; nobody can tell how many "
+            "jobs it reached. Look at the jobs before you repeat it."
+        )
+    counts: dict[str, int] = decoded(outcome)
+    return counts
+
+
+def read_json(session: Session, path: str) -> Flow[Any]:
+    """What a plain GET answers."""
+    return decoded((yield from ask(session, Request(method="GET", path=path))))
+
+
+def of_job(job_id: str, part: str) -> str:
+    """The path of a part of a job."""
+    return f"{_path(job_id)}/{part}"
+
+
+def output(
+    session: Session, job_id: str, stream: str, attempt: int | None, tail: int | None
+) -> Flow[bytes]:
+    """What the job's program has printed so far, as plain bytes."""
+    params: Params = (("format", "text"), ("stream", stream))
+    params += (("attempt", str(attempt)),) if attempt else ()
+    params += (("tail", str(tail)),) if tail is not None else ()
+    request = Request(method="GET", path=of_job(job_id, "output"), params=params)
+    return (yield from ask(session, request)).body
+
+
+def artifact(session: Session, job_id: str, path: str) -> Stream:
+    """Emit a file's bytes as they come; raises NoServer where it breaks off in the middle."""
+    where = of_job(job_id, f"artifacts/{quote(path)}")
+    yield from open_stream(session, Request(method="GET", path=where))
+    got = 0
+    while True:
+        chunk = yield Read()
+        if not isinstance(chunk, bytes):
+            raise NoServer(
+                f"The download of {path!r} broke off after {got} bytes; ask for it again."
+            )
+        if not chunk:
+            return
+        got += len(chunk)
+        yield Emit(chunk)
+
+
+def query(wanted: FilterOptions) -> Params:
+    """The filter as a query string."""
+    pairs = [
+        (name, str(value))
+        for ours, name, _ in _FILTER_FIELDS
+        for value in _many(wanted.get(ours, ()))
+    ]
+    return (*pairs, *((("q", wanted["text"]),) if wanted.get("text") else ()))
+
+
+def filter_body(wanted: FilterOptions) -> Wire:
+    """The filter as a body's ``filter``; an empty choice is sent, so that it is refused."""
+    body: Wire = {
+        name: [str(value) for value in _many(wanted[ours])]  # type: ignore[literal-required]
+        for ours, _, name in _FILTER_FIELDS
+        if wanted.get(ours) is not None
+    }
+    return body | ({"q": wanted["text"]} if wanted.get("text") else {})
+
+
+def _page(session: Session, params: Params, size: int, after: str | None) -> Flow[Wire]:
+    params += (("limit", str(size)),)
+    params += (("after", after),) if after else ()
+    page: Wire = decoded(
+        (yield from ask(session, Request(method="GET", path="jobs", params=params)))
+    )
+    return page
+
+
+_JSON: Final = {"Content-Type": "application/json"}
+
+_HAS_HAPPENED: Final[dict[Verb, Callable[[Wire], bool]]] = {
+    "cancel": lambda job: job["cancel_requested_at"] is not None or job["state"] in ENDED,
+    "pause": lambda job: job["pause_requested_at"] is not None or job["state"] == State.PAUSED,
+    "resume": lambda job: job["state"] != State.PAUSED,
+    "restart": lambda job: job["state"] not in ENDED,
+    "run": lambda job: job["state"] not in WAITING,
+}
+
+
+def _post(path: str, body: Any, headers: Mapping[str, str] | None = None) -> Request:
+    encoded = None if body is None else _encoded(body)
+    kind = _JSON if encoded else {}
+    return Request(method="POST", path=path, body=encoded, headers={**kind, **(headers or {})})
+
+
+def _path(job_id: str) -> str:
+    return f"jobs/{quote(job_id, safe='')}"
+
+
+def _encoded(body: Any) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _visible(changes: Wire) -> Wire:
+    return {name: value for name, value in changes.items() if name not in ("version", "spec")}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): str(inner) for key, inner in value.items()}
+    return value if value is None or isinstance(value, str | int | float) else list(value)
+
+
+def _many(value: Any) -> Iterable[Any]:
+    return (value,) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""Where attempts run: one module an executor; ``local`` is this machine."""

@@ -1,0 +1,61 @@
+"""Forks supervisors from a warm, single-threaded process; knows nothing of what they hold.
+
+It is asked over one socket, whose end is its own end. Supervisors outlive it.
+"""
+
+import gc
+import os
+import signal
+import socket
+
+from jupyter_tasks import supervisor
+
+_MAX_REQUEST_BYTES = 4096
+
+
+def main(fd: int) -> None:
+    """Fork a supervisor for each descriptor that comes, until the socket ends."""
+    os.set_inheritable(fd, False)
+    _warm_up()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The kernel reaps our children: nobody else has to know how a supervisor ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    control = socket.socket(fileno=fd)
+    while True:
+        request, fds, _, _ = socket.recv_fds(control, _MAX_REQUEST_BYTES, 1)
+        if not request:
+            return
+        for channel in fds:
+            try:
+                pid = os.fork()
+            except OSError:
+                pid = -1  # no more processes now: who asked sees the channel end, and asks again
+            if pid == 0:
+                _become_supervisor(control, channel)
+            os.close(channel)
+
+
+def _warm_up() -> None:
+    """Load now what each supervisor would load, and keep the collector off shared pages."""
+    import resource  # noqa: PLC0415
+
+    from jupyter_tasks import posix  # noqa: PLC0415
+
+    posix.prepare_subreaper()
+    resource.getrusage(resource.RUSAGE_SELF)
+    posix.boot_id(), posix.machine_id(), posix.pid_namespace(), posix.host()
+    gc.collect()
+    gc.freeze()
+
+
+def _become_supervisor(control: socket.socket, channel: int) -> None:
+    """In the child: leave the fork server's session and never come back."""
+    code = 1
+    try:
+        os.setsid()
+        control.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        supervisor.main(channel)
+        code = 0
+    finally:
+        os._exit(code)

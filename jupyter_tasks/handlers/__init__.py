@@ -1,0 +1,1 @@
+"""REST, WebSocket, SSE and the UNIX socket: decode, ask the manager, encode."""

@@ -1,0 +1,120 @@
+"""The files that an attempt left for its readers: list them, and download one.
+
+A job may leave links to anywhere; nothing outside its own folder is listed or sent.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from tornado import web
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
+
+from jupyter_tasks import messages
+from jupyter_tasks.errors import NoSuchThing
+from jupyter_tasks.handlers.base import TasksHandler, authorized
+from jupyter_tasks.messages import Artifact, AttemptQuery
+from jupyter_tasks.model import Job
+
+_FOLDER: Final = "artifacts"
+_MAX_LISTED: Final = 10_000
+_CHUNK_BYTES: Final = 256 * 1024
+#: Neither follow a link in the last step nor wait at a pipe; where a system lacks them, do without.
+_OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class _ArtifactHandler(TasksHandler):
+    """Knows where an attempt's files lie."""
+
+    async def folder(self, job_id: str) -> Path:
+        """The folder of the attempt that was asked for (the newest by default)."""
+        number = self.query(AttemptQuery).attempt
+        job: Job = await self.manager.get(job_id, self.owner)
+        attempt_dir = self.settings["jupyter_tasks_attempt_dir"](job.id, number or job.attempt)
+        return Path(attempt_dir) / _FOLDER
+
+
+class ArtifactsHandler(_ArtifactHandler):
+    """``jobs/{job_id}/artifacts``."""
+
+    @web.authenticated
+    @authorized("read")
+    async def get(self, job_id: str) -> None:
+        """The files, by path."""
+        folder = await self.folder(job_id)
+        found = await IOLoop.current().run_in_executor(None, _list, folder)
+        self.reply(messages.Artifacts(found))
+
+
+class ArtifactHandler(_ArtifactHandler):
+    """``jobs/{job_id}/artifacts/{path}``."""
+
+    @web.authenticated
+    @authorized("read")
+    async def get(self, job_id: str, path: str) -> None:
+        """The file, to be saved: a page that a job made must not act in the server's name."""
+        folder = await self.folder(job_id)
+        descriptor = await IOLoop.current().run_in_executor(None, _open, folder, path)
+        if descriptor is None:
+            raise NoSuchThing(f"Job {job_id} has no artifact {path!r}.", job=job_id, path=path)
+        with os.fdopen(descriptor, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            self.set_header("Content-Type", "application/octet-stream")
+            self.set_header("Content-Length", str(size))
+            self.set_attachment_header(Path(path).name)
+            while size > 0 and (chunk := file.read(min(_CHUNK_BYTES, size))):
+                size -= len(chunk)
+                self.write(chunk)
+                try:
+                    await self.flush()
+                except StreamClosedError:
+                    return
+        await self.finish(set_content_type="application/octet-stream")
+
+
+def _list(folder: Path) -> list[Artifact]:
+    found = []
+    for path, status in islice(_files_below(folder), _MAX_LISTED):
+        # A name need not be text; then it is shown as well as it can be.
+        name = os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
+        found.append(Artifact(name, status.st_size, status.st_mtime))
+    return sorted(found, key=lambda artifact: artifact.path)
+
+
+def _files_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Regular files, at any depth, through no link."""
+    waiting = [folder]
+    while waiting:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError:
+            continue  # nothing was left there, the job has just removed it, or closed it to us
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    yield Path(entry.path), entry.stat(follow_symlinks=False)
+
+
+def _open(folder: Path, path: str) -> int | None:
+    """A descriptor of the regular file below the folder; None where there is none."""
+    if "\0" in path:
+        return None
+    root = os.path.realpath(folder)
+    real = os.path.realpath(Path(root) / path)
+    if not real.startswith(root + os.sep):
+        return None
+    try:
+        descriptor = os.open(real, _OPEN_FLAGS)
+    except OSError:
+        return None  # not there, a link put in its place, a socket: no file to send
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None

@@ -1,0 +1,287 @@
+"""The WebSocket: any number of watches and reads over one connection, each under the client's own id.
+
+One frame is on its way at a time, and the watches and reads take turns; who is not at its turn holds
+nothing. So a slow client costs no memory: it is behind in the files and in the store.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import closing
+from typing import Any, Final
+
+import msgspec
+from jupyter_server.auth.decorator import ws_authenticated
+from jupyter_server.base.websocket import WebSocketMixin
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from jupyter_tasks import messages
+from jupyter_tasks.errors import BadMessage, TasksError
+from jupyter_tasks.follow import Cursor, Gap, Slice
+from jupyter_tasks.handlers.base import TasksMixin, authorized
+from jupyter_tasks.handlers.heart import Heart
+from jupyter_tasks.handlers.reading import Reading, Wanted
+from jupyter_tasks.handlers.watching import Forgotten, Gone, JobWatch, Seen
+from jupyter_tasks.messages.streams import Ping, Read, SocketRequest, Stop, Watch
+from jupyter_tasks.model import Filter, Job
+
+_MAX_MESSAGE_BYTES: Final = 1024 * 1024
+_FRAME_BYTES: Final = 256 * 1024
+#: Room for the line before the records: an id may have 100 characters, each escaped.
+_SLICE_BYTES: Final = _FRAME_BYTES - 1024
+_SNAPSHOT_JOBS: Final = 500
+_SNAPSHOT_BYTES: Final = 512 * 1024
+_MAX_STREAMS: Final = 1000
+#: A client that has shown no sign of life during so many beats has gone.
+_MAX_SILENT_BEATS: Final = 2
+
+_DECODER: Final[messages.Decoder[Watch | Read | Stop | Ping]] = messages.Decoder(SocketRequest)
+StreamId = str | int
+
+
+class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
+    """``ws``. It stays open on errors; what a bad message breaks is that message alone."""
+
+    @ws_authenticated
+    @authorized("read")
+    async def get(self) -> None:
+        """Open the socket for whoever may read."""
+        await super().get()
+
+    @property
+    def ping_interval(self) -> float:
+        """Our own beat serves all connections at once."""
+        return 0
+
+    @property
+    def max_message_size(self) -> int:
+        """What a client may say at once."""
+        return _MAX_MESSAGE_BYTES
+
+    def open(self) -> None:
+        """Wait for the first request."""
+        self._streams: dict[StreamId, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()
+        self._unsent: asyncio.Future[None] | None = None
+        self._silent_beats = 0
+        self.set_nodelay(True)
+        self._heart: Heart = self.settings["jupyter_tasks_heart"]
+        self._heart.listen(self, self._beat)
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Do what the client asks for; the next message is read after that."""
+        self._silent_beats = 0
+        body = message.encode() if isinstance(message, str) else message
+        try:
+            request = _DECODER.decode(body)
+            if isinstance(request, Ping):
+                await self._send({"type": "pong"})
+            else:
+                self._take(request)
+        except TasksError as error:
+            await self._send(self._error(_id_in(body), error))
+
+    def on_pong(self, _data: bytes) -> None:
+        """The client lives."""
+        self._silent_beats = 0
+
+    def on_close(self) -> None:
+        """Let go of everything."""
+        self._heart.leave(self)
+        for task in self._streams.values():
+            task.cancel()
+        self._streams.clear()
+
+    # -- requests --------------------------------------------------------------------------------
+
+    def _take(self, request: Watch | Read | Stop) -> None:
+        match request:
+            case Watch():
+                wanted = messages.to_filter(request.filter, self.owner)
+                self._start(request.id, self._watch(request, wanted))
+            case Read():
+                cursor, tail = request.cursor, request.tail
+                wanted_output = Wanted.parse(
+                    request.job, cursor, tail, request.attempt, request.follow
+                )
+                self._start(request.id, self._read(request.id, wanted_output))
+            case Stop():
+                self._stop(request.id)
+
+    def _start(self, stream_id: StreamId, work: Coroutine[Any, Any, None]) -> None:
+        """Begin a watch or a read; one of the same id ends."""
+        self._stop(stream_id)
+        if len(self._streams) >= _MAX_STREAMS:
+            work.close()
+            raise BadMessage(f"One socket takes {_MAX_STREAMS} watches and reads; stop some.")
+        task = asyncio.ensure_future(self._run(stream_id, work))
+        self._streams[stream_id] = task
+        task.add_done_callback(lambda done: self._ended(stream_id, done))
+
+    def _stop(self, stream_id: StreamId) -> None:
+        task = self._streams.pop(stream_id, None)
+        if task is not None:
+            task.cancel()
+
+    def _ended(self, stream_id: StreamId, task: asyncio.Task[None]) -> None:
+        if self._streams.get(stream_id) is task:
+            del self._streams[stream_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.error("Failed to stream over request %s", self.request_id, exc_info=error)
+
+    async def _run(self, stream_id: StreamId, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except TasksError as error:
+            await self._send(self._error(stream_id, error))
+        except (WebSocketClosedError, StreamClosedError):
+            pass  # on_close sees to the rest
+
+    # -- watches ---------------------------------------------------------------------------------
+
+    async def _watch(self, request: Watch, wanted: Filter) -> None:
+        known, after = request.id, request.after
+        seq = await self.manager.store.last_seq() if after is None else after
+        with closing(JobWatch(self.manager, wanted, seq)) as watch:
+            if after is None:
+                await self._snapshot(known, wanted)
+            else:
+                await self._resume(known, watch, wanted)
+            await self._send({"type": "live", "id": known, "seq": watch.seq})
+            while True:
+                await self._tell(known, watch, wanted)
+
+    async def _resume(self, stream_id: StreamId, watch: JobWatch, wanted: Filter) -> None:
+        try:
+            while seen := await watch.missed():
+                for one in seen:
+                    await self._send(_news(stream_id, one))
+        except Forgotten:
+            await self._begin_anew(stream_id, watch, wanted)
+
+    async def _tell(self, stream_id: StreamId, watch: JobWatch, wanted: Filter) -> None:
+        try:
+            for one in await watch.next():
+                await self._send(_news(stream_id, one))
+        except Forgotten:
+            await self._begin_anew(stream_id, watch, wanted)
+            await self._send({"type": "live", "id": stream_id, "seq": watch.seq})
+
+    async def _begin_anew(self, stream_id: StreamId, watch: JobWatch, wanted: Filter) -> None:
+        """What was missed is no longer known: the client forgets what it has, and gets it all."""
+        await watch.skip()
+        await self._send({"type": "reset", "id": stream_id})
+        await self._snapshot(stream_id, wanted)
+
+    async def _snapshot(self, stream_id: StreamId, wanted: Filter) -> None:
+        after: str | None = None
+        while True:
+            page = await self.manager.store.find(wanted, limit=_SNAPSHOT_JOBS, after=after)
+            after = page.after
+            parts = _parts(self.manager.with_progress(page.jobs))
+            for number, jobs in enumerate(parts, 1):
+                more = after is not None or number < len(parts)
+                await self._send({"type": "snapshot", "id": stream_id, "jobs": jobs, "more": more})
+            if after is None:
+                return
+
+    # -- reads -----------------------------------------------------------------------------------
+
+    async def _read(self, stream_id: StreamId, wanted: Wanted) -> None:
+        with closing(await Reading.open(self.settings, self.owner, wanted)) as reading:
+            while not reading.is_finished:
+                async with self._turn:
+                    piece = await reading.take(_SLICE_BYTES)
+                    if isinstance(piece, Slice):
+                        await self._write(_slice(stream_id, reading.attempt, piece), is_binary=True)
+                    elif isinstance(piece, Gap):
+                        await self._write(_gap(stream_id, reading.attempt, piece))
+                if piece is None:
+                    await reading.wait()
+            state = await reading.state()
+            end = {"type": "end", "id": stream_id, "cursor": str(reading.cursor), "state": state}
+            await self._send(end)
+
+    # -- frames ----------------------------------------------------------------------------------
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        frame = messages.encode(message)
+        async with self._turn:
+            await self._write(frame)
+
+    async def _write(self, frame: bytes, *, is_binary: bool = False) -> None:
+        """Send it and wait until the client has taken most of it; only at one's turn.
+
+        A stream that is stopped meanwhile leaves its frame behind; that one goes first.
+        """
+        if self._unsent is not None and not self._unsent.done():
+            await asyncio.wait([self._unsent])
+        self._unsent = asyncio.ensure_future(self.write_message(frame, binary=is_binary))
+        self._unsent.add_done_callback(_noticed)
+        await asyncio.shield(self._unsent)
+        self._silent_beats = 0
+
+    def _error(self, stream_id: StreamId | None, error: TasksError) -> dict[str, Any]:
+        told = msgspec.structs.asdict(messages.from_error(error, self.request_id))
+        return {"type": "error", "id": stream_id, **told}
+
+    def _beat(self) -> None:
+        """Show that we live, and see whether the client does: it has answered or taken something."""
+        if self._silent_beats >= _MAX_SILENT_BEATS:
+            self.log.info("Closed socket %s: its client has gone", self.request_id)
+            self.close()
+            return
+        self._silent_beats += 1
+        if not self._turn.locked():
+            self.ping()
+
+
+def _noticed(sent: "asyncio.Future[None]") -> None:
+    """A closed socket is no news: whoever waits is told, and on_close sees to the rest."""
+    if not sent.cancelled():
+        sent.exception()
+
+
+def _news(stream_id: StreamId, one: Seen | Gone) -> dict[str, Any]:
+    if isinstance(one, Seen):
+        job = messages.from_job(one.job)
+        return {"type": "job", "id": stream_id, "seq": one.seq, "job": job}
+    gone = one.event.job.id
+    return {"type": "gone", "id": stream_id, "seq": one.seq, "job": gone, "why": one.why}
+
+
+def _parts(jobs: list[Job]) -> list[list[msgspec.Raw]]:
+    """The jobs, encoded, in frames of a bounded size; at least one frame."""
+    parts: list[list[msgspec.Raw]] = [[]]
+    size = 0
+    for job in jobs:
+        encoded = messages.encode(messages.from_job(job))
+        if parts[-1] and size + len(encoded) > _SNAPSHOT_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(msgspec.Raw(encoded))
+        size += len(encoded)
+    return parts
+
+
+def _slice(stream_id: StreamId, attempt: int, piece: Slice) -> bytes:
+    start, end = Cursor(attempt, piece.start), Cursor(attempt, piece.end)
+    line = {"type": "output", "id": stream_id, "from": str(start), "cursor": str(end)}
+    return b"%b\n%b" % (messages.encode(line), piece.data)
+
+
+def _gap(stream_id: StreamId, attempt: int, gap: Gap) -> bytes:
+    start, end = Cursor(attempt, gap.start), Cursor(attempt, gap.end)
+    return messages.encode({"type": "gap", "id": stream_id, "from": str(start), "to": str(end)})
+
+
+def _id_in(body: bytes) -> StreamId | None:
+    """The client's id in a message that is wrong otherwise, so that it knows which one is meant."""
+    try:
+        return msgspec.json.decode(body, type=_OnlyId).id
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+class _OnlyId(msgspec.Struct):
+    id: StreamId | None = None

@@ -1,0 +1,244 @@
+"""What goes out, and how it is made from the model. Secrets are masked here, in one place."""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
+
+from msgspec import Struct
+
+from jupyter_tasks.errors import TasksError
+from jupyter_tasks.model import Attempt, Job, Kind, OnLost, Progress, ShellSpec, State
+
+#: Stands for a secret in answers; in an edit it means "as it is".
+MASK: Final = "***"
+
+
+class Answer(Struct):
+    """What goes out; made by position, which is twice as quick for a long list."""
+
+
+class ProgressMessage(Answer):
+    """How far a job is: ``value`` of ``total`` (1.0 = whole, where no total is known)."""
+
+    value: float | None
+    total: float | None
+    message: str
+    source: str
+
+
+class ShellSpecAnswer(Answer, tag_field="kind", tag="shell"):
+    """What a shell job runs; environment values and standard input are masked."""
+
+    command: str | tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    stdin: str | None
+    tty: bool
+    merge_stderr: bool
+
+
+class JobMessage(Answer):
+    """A job as it goes out."""
+
+    id: str
+    owner: str
+    name: str
+    kind: Kind
+    number: int
+    spec: ShellSpecAnswer
+    tags: tuple[str, ...]
+    queue: str
+    priority: int
+    timeout_s: float | None
+    memory_bytes: int | None
+    grace_s: float
+    max_output_bytes: int
+    on_lost: OnLost
+    state: State
+    reason: str
+    message: str
+    attempt: int
+    version: int
+    resume_to: State | None
+    cancel_requested_at: float | None
+    cancel_reason: str | None
+    pause_requested_at: float | None
+    created_at: float
+    updated_at: float
+    due_at: float | None
+    queued_at: float | None
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+    signal: int | None
+    peak_rss_bytes: int | None
+    cpu_s: float | None
+    output_bytes: int
+    progress: ProgressMessage | None
+
+
+class Jobs(Answer):
+    """The jobs of a bulk submit, in its order."""
+
+    jobs: list[JobMessage]
+
+
+class JobsPage(Answer):
+    """Some jobs, the newest first; ``next`` is the key to ask on with, null at the end."""
+
+    jobs: list[JobMessage]
+    next: str | None
+
+
+class AttemptMessage(Answer):
+    """One try at running a job."""
+
+    job: str
+    number: int
+    state: State
+    reason: str
+    message: str
+    host: str
+    pid: int | None
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+    signal: int | None
+    peak_rss_bytes: int | None
+    cpu_s: float | None
+    output_bytes: int
+
+
+class Attempts(Answer):
+    """All attempts of a job, the oldest first."""
+
+    attempts: list[AttemptMessage]
+
+
+class ExplanationMessage(Answer):
+    """Why a job is as it is; ``position`` counts the queued jobs before it."""
+
+    job: str
+    state: State
+    reason: str
+    message: str
+    position: int | None
+    running: int
+    max_running: int
+
+
+class Counts(Answer):
+    """What became of a bulk action."""
+
+    matched: int
+    done: int
+    refused: int
+
+
+class Artifact(Answer):
+    """A file that an attempt left for its readers."""
+
+    path: str
+    size_bytes: int
+    modified_at: float
+
+
+class Artifacts(Answer):
+    """The files that an attempt left, by path."""
+
+    artifacts: list[Artifact]
+
+
+class Survives(Answer):
+    """What running jobs outlive in this deployment; null where it cannot be known."""
+
+    server_crash: bool
+    service_restart: bool | None
+    container_restart: bool
+    reboot: bool
+    words: str
+
+
+class StoreStatus(Answer):
+    """How the store is kept."""
+
+    journal_mode: str
+    schema: int
+    sqlite: str
+
+
+class Status(Answer):
+    """How this server and the one that is in charge of the queue are."""
+
+    version: str
+    role: str
+    state_dir: str
+    socket: str
+    host: str
+    pid: int
+    started_at: float
+    max_running: int
+    running: int
+    counts: dict[State, int]
+    survives: Survives
+    store: StoreStatus
+    read_only: bool
+
+
+class ErrorMessage(Answer):
+    """The one shape of every error: ``code`` for programs, ``message`` for people."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+    request_id: str
+
+
+# -- from the model ---------------------------------------------------------------------------
+
+_get_job: Final[Callable[[Job], tuple[Any, ...]]] = attrgetter(*JobMessage.__struct_fields__)
+_get_attempt: Final[Callable[[Attempt], tuple[Any, ...]]] = attrgetter(
+    *AttemptMessage.__struct_fields__
+)
+
+
+def from_job(job: Job) -> JobMessage:
+    """The job as it may go out."""
+    message = JobMessage(*_get_job(job))
+    message.spec = _from_spec(job.spec)
+    if job.progress is not None:
+        message.progress = from_progress(job.progress)
+    return message
+
+
+def from_progress(progress: Progress) -> ProgressMessage:
+    """The progress as it goes out."""
+    return ProgressMessage(
+        value=progress.value,
+        total=progress.total,
+        message=progress.message,
+        source=progress.source,
+    )
+
+
+def from_attempt(attempt: Attempt) -> AttemptMessage:
+    """The attempt as it goes out."""
+    return AttemptMessage(*_get_attempt(attempt))
+
+
+def from_error(error: TasksError, request_id: str) -> ErrorMessage:
+    """The one shape of every error."""
+    return ErrorMessage(
+        code=error.code, message=error.message, details=error.details, request_id=request_id
+    )
+
+
+def _from_spec(spec: ShellSpec) -> ShellSpecAnswer:
+    return ShellSpecAnswer(
+        command=spec.command,
+        cwd=spec.cwd,
+        env=dict.fromkeys(spec.env, MASK) if spec.env else {},
+        stdin=None if spec.stdin is None else MASK,
+        tty=spec.tty,
+        merge_stderr=spec.merge_stderr,
+    )

@@ -1,0 +1,108 @@
+"""Writes an attempt's output: append-only segments of whole records, bounded, never blocking the job.
+
+The supervisor is the only writer. Logical offsets never change: a segment's name says where it starts.
+"""
+
+import contextlib
+import os
+from typing import Any
+
+from jupyter_tasks.records import Piece, encode_record
+
+_NAME = "output"
+_TAIL_SEGMENTS = 4
+_RECORD_BYTES = 64 * 1024
+
+
+def segments(directory: str) -> list[tuple[int, str]]:
+    """The output's segments that are there, as (logical start, path), in order."""
+    found = []
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    for name in names:
+        if name == _NAME:
+            found.append((0, f"{directory}/{name}"))
+        elif name.startswith(f"{_NAME}.") and name[len(_NAME) + 1 :].isdigit():
+            found.append((int(name[len(_NAME) + 1 :]), f"{directory}/{name}"))
+    return sorted(found)
+
+
+class OutputWriter:
+    """Keeps the head (half of ``max_bytes``) and a ring of tail segments (an eighth each)."""
+
+    def __init__(self, directory: str, max_bytes: int) -> None:
+        """Begin the output; raises OSError where the file cannot be made."""
+        self.end = 0
+        self.lost_bytes = 0
+        self._directory = directory
+        self._tail_bytes = max(max_bytes // 8, 1)
+        self._tail: list[str] = []
+        self._used = 0
+        self._limit = max(max_bytes // 2, 1)
+        self._fd = self._open(f"{directory}/{_NAME}")
+
+    def write(self, kind: str, t: float, payload: bytes | None = None, **fields: Any) -> bool:
+        """Append one record; False where there was no room (the loss is counted and told later)."""
+        return self._keep(t, encode_record(kind, t, payload, **fields), len(payload or b""))
+
+    def write_output(self, kind: str, t: float, data: bytes | bytearray, size: int) -> bool:
+        """Append a buffer's first bytes as records of a bearable size, all by one write."""
+        if size <= _RECORD_BYTES and size == len(data):
+            return self._keep(t, encode_record(kind, t, data), size)
+        pieces = []
+        whole = memoryview(data)
+        for start in range(0, size, _RECORD_BYTES):
+            pieces += encode_record(kind, t, whole[start : min(start + _RECORD_BYTES, size)])
+        return self._keep(t, pieces, size)
+
+    def finish(self, t: float) -> None:
+        """Tell a loss that has not been told, and bring everything to the disk; raises OSError."""
+        if self.lost_bytes and self._append(self._loss(t)):
+            self.lost_bytes = 0
+        if self.end:
+            os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def _keep(self, t: float, pieces: list[Piece], payload_bytes: int) -> bool:
+        if self._append([*self._loss(t), *pieces] if self.lost_bytes else pieces):
+            self.lost_bytes = 0
+            return True
+        self.lost_bytes += payload_bytes
+        return False
+
+    def _loss(self, t: float) -> list[Piece]:
+        words = f"{self.lost_bytes} bytes of output could not be kept: the disk was full."
+        return encode_record("note", t, words.encode(), code="output_lost", bytes=self.lost_bytes)
+
+    def _append(self, pieces: list[Piece]) -> bool:
+        size = sum(map(len, pieces))
+        try:
+            if self._used + size > self._limit and self._used:
+                self._next_segment()
+            written = os.writev(self._fd, pieces)
+        except OSError:
+            return False  # disk full, or the folder is gone: the job must not suffer
+        if written == size:
+            self.end += size
+            self._used += size
+            return True
+        os.ftruncate(self._fd, self._used)
+        return False
+
+    def _next_segment(self) -> None:
+        path = f"{self._directory}/{_NAME}.{self.end}"
+        fd = self._open(path)
+        os.close(self._fd)
+        self._fd, self._used, self._limit = fd, 0, self._tail_bytes
+        self._tail.append(path)
+        if len(self._tail) > _TAIL_SEGMENTS:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._tail.pop(0))
+
+    def _open(self, path: str) -> int:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

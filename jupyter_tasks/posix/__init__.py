@@ -1,0 +1,61 @@
+"""All that is not portable: locks, identity of machines and processes, trees, private folders.
+
+Standard library alone: fork server and supervisors import it, and pay for nothing else.
+"""
+
+from jupyter_tasks.posix.files import (
+    connect_control,
+    default_runtime_dir,
+    peer_uid,
+    private_dir,
+    read_cached,
+)
+from jupyter_tasks.posix.identity import (
+    boot_id,
+    host,
+    machine_id,
+    pid_namespace,
+    start_time,
+)
+from jupyter_tasks.posix.locks import lock_record, release_lock, take_lock, who_locks
+from jupyter_tasks.posix.tree import (
+    Process,
+    become_subreaper,
+    cpu_s,
+    descendants,
+    end_processes,
+    is_alive,
+    marked,
+    prepare_subreaper,
+    rss_bytes,
+    send_signal,
+    stop_processes,
+)
+
+__all__ = [
+    "Process",
+    "become_subreaper",
+    "boot_id",
+    "connect_control",
+    "cpu_s",
+    "default_runtime_dir",
+    "descendants",
+    "end_processes",
+    "host",
+    "is_alive",
+    "lock_record",
+    "machine_id",
+    "marked",
+    "peer_uid",
+    "pid_namespace",
+    "prepare_subreaper",
+    "private_dir",
+    "read_cached",
+    "release_lock",
+    "rss_bytes",
+    "send_signal",
+    "start_time",
+    "stop_processes",
+    "take_lock",
+    "who_locks",
+]

@@ -1,0 +1,62 @@
+"""Folders and files that are the owner's alone, and reads that do not wait for a disk."""
+
+import os
+import socket
+import stat
+import struct
+from typing import TypeVar
+
+_Path = TypeVar("_Path", bound="str | os.PathLike[str]")
+_RWF_NOWAIT = getattr(os, "RWF_NOWAIT", None)
+
+
+def default_runtime_dir() -> str:
+    """Where sockets and pipes lie: short and local; JUPYTER_TASKS_RUNTIME_DIR overrides it."""
+    return os.environ.get("JUPYTER_TASKS_RUNTIME_DIR") or f"/tmp/jupyter-tasks-{os.getuid()}"  # noqa: S108 - its owner and mode are checked
+
+
+def private_dir(path: _Path) -> _Path:
+    """Make the folder for the owner alone, or see that it is so; raises PermissionError if not."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(f"{path} is not a folder of yours; remove it or choose another.")
+    if found.st_mode & 0o077:
+        os.chmod(path, 0o700)
+    return path
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """The user id of the process at the other end of a connected UNIX socket."""
+    if hasattr(socket, "SO_PEERCRED"):
+        size = struct.calcsize("3i")
+        _, uid, _ = struct.unpack(
+            "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        )
+        return int(uid)
+    return os.getuid()  # other systems: the folder's mode 0700 is what keeps strangers out
+
+
+def connect_control(path: str) -> socket.socket:
+    """Connect to a supervisor's control socket; without waiting; raises OSError where nobody listens there."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    try:
+        sock.setblocking(False)
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def read_cached(fd: int, buffer: bytearray | memoryview, offset: int) -> int | None:
+    """Read what is in the page cache; None where the disk would have to be waited for.
+
+    The caller's buffer is used again and again: a new one for each large read costs more than the read.
+    """
+    if _RWF_NOWAIT is None:
+        return None
+    try:
+        return os.preadv(fd, [buffer], offset, _RWF_NOWAIT)
+    except OSError:
+        return None  # not cached, or a file system without the flag: a thread reads it

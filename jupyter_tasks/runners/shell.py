@@ -1,0 +1,204 @@
+"""Runs a command: starts its process with pipes or a terminal, and hands over the descriptors.
+
+It knows nothing of records, signals or ends: those are the supervisor's.
+"""
+
+import errno
+import os
+import signal
+from typing import Any, NamedTuple
+
+#: Whatever a parent ignores, the job starts with the system's defaults.
+_RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+_OOM_SCORE = "/proc/self/oom_score_adj"
+_JOB_OOM_SCORE = b"500"
+_CONTROL_D = b"\x04"
+_REMEDIES = {
+    errno.ENOENT: "Look at its name, and at the interpreter that its first line names.",
+    errno.EACCES: "Make it executable, or run it by its interpreter.",
+    errno.ENOEXEC: "A script needs a first line that names its interpreter.",
+    errno.E2BIG: "Hand long data over through stdin or a file.",
+}
+_WINDOW = b"\x18\x00\x50\x00\x00\x00\x00\x00"  # struct winsize: 24 rows, 80 columns
+
+
+class CannotStart(Exception):
+    """The command cannot be started; the words name the thing and the remedy."""
+
+
+class Started(NamedTuple):
+    """A running job: its leader, what to read (descriptor -> record kind), and where to write.
+
+    ``kept`` must stay open as long as anything of the job lives.
+    """
+
+    pid: int
+    outputs: dict[int, str]
+    stdin: int | None
+    stdin_data: bytes
+    kept: int | None = None
+
+
+def start(spec: dict[str, Any], env: dict[str, str], umask: int) -> Started:
+    """Start the command of a shell spec in a session of its own; raises CannotStart."""
+    command = spec["command"]
+    argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+    try:
+        _enter(spec["cwd"], umask)
+        path = _find(argv[0], env.get("PATH", os.defpath))
+        start_on = _start_on_terminal if spec.get("tty") else _start_on_pipes
+        return start_on(path, argv, env, spec)
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        raise CannotStart(f"{argv[0]!r} cannot be started: {error.strerror}. {remedy}") from None
+    except ValueError as error:
+        raise CannotStart(f"{argv[0]!r} cannot be started: {error}.") from None
+    finally:
+        os.chdir("/")
+        os.umask(0o077)
+
+
+def _enter(cwd: str, umask: int) -> None:
+    """posix_spawn cannot change the child's folder or umask: it takes over ours for a moment."""
+    try:
+        os.chdir(cwd)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CannotStart(
+            f"The folder {cwd!r} cannot be entered: {why}. Make it, or choose another."
+        ) from None
+    os.umask(umask)
+
+
+def _find(name: str, search_path: str) -> str:
+    """The program's path, by the job's own PATH, as a shell would find it."""
+    if "/" in name:
+        return name
+    for folder in search_path.split(os.pathsep):
+        path = os.path.join(folder or ".", name)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    raise CannotStart(
+        f"The program {name!r} was not found on the PATH of the job. "
+        "Give its full path, or set PATH in the job's environment."
+    )
+
+
+def _start_on_pipes(
+    path: str, argv: list[str], env: dict[str, str], spec: dict[str, Any]
+) -> Started:
+    data = _encoded(spec.get("stdin"))
+    ours: list[int] = []
+    its: list[int] = []
+    try:
+        actions, stdin = _stdin_actions(data, ours, its)
+        out = _reading_pipe(ours, its)
+        outputs = {out: "out"}
+        actions.append((os.POSIX_SPAWN_DUP2, its[-1], 1))
+        if not spec.get("merge_stderr"):
+            err = _reading_pipe(ours, its)
+            outputs[err] = "err"
+        actions.append((os.POSIX_SPAWN_DUP2, its[-1], 2))
+        pid = _spawn(path, argv, env, actions)
+    except BaseException:
+        _close(ours)
+        raise
+    finally:
+        _close(its)
+    return Started(pid, outputs, stdin, data or b"")
+
+
+def _stdin_actions(
+    data: bytes | None, ours: list[int], its: list[int]
+) -> tuple[list[tuple[Any, ...]], int | None]:
+    if data is None:
+        return [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)], None
+    read, write = os.pipe()
+    its.append(read)
+    ours.append(write)
+    os.set_blocking(write, False)
+    return [(os.POSIX_SPAWN_DUP2, read, 0)], write
+
+
+def _reading_pipe(ours: list[int], its: list[int]) -> int:
+    read, write = os.pipe()
+    ours.append(read)
+    its.append(write)
+    os.set_blocking(read, False)
+    return read
+
+
+def _start_on_terminal(
+    path: str, argv: list[str], env: dict[str, str], spec: dict[str, Any]
+) -> Started:
+    import fcntl  # noqa: PLC0415 - few jobs ask for a terminal
+    import termios  # noqa: PLC0415
+
+    data = _encoded(spec.get("stdin")) or b""
+    ours, its = os.openpty()
+    try:
+        fcntl.ioctl(its, termios.TIOCSWINSZ, _WINDOW)
+        # Opened first by a session's leader, it becomes the session's controlling terminal.
+        actions: list[tuple[Any, ...]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.ttyname(its), os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            (os.POSIX_SPAWN_DUP2, 0, 2),
+        ]
+        pid = _spawn(path, argv, {"TERM": "xterm-256color"} | env, actions)
+    except BaseException:
+        _close([ours, its])
+        raise
+    os.set_blocking(ours, False)
+    # A terminal has no end of file; control-D says it at the beginning of a line, and ends one.
+    end = _CONTROL_D if not data or data.endswith(b"\n") else _CONTROL_D * 2
+    # Its side is kept: a job that closes it for a while would end the terminal for ever.
+    return Started(pid, {ours: "out"}, os.dup(ours), data + end, kept=its)
+
+
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogatepass")
+
+
+def _spawn(path: str, argv: list[str], env: dict[str, str], actions: list[tuple[Any, ...]]) -> int:
+    score = _raise_oom_score()
+    try:
+        return os.posix_spawn(
+            path, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_RESET
+        )
+    finally:
+        if score is not None:
+            _write_oom_score(score)
+
+
+def _raise_oom_score() -> bytes | None:
+    """Let the kernel, short of memory, take the job before the server; the child inherits it."""
+    try:
+        fd = os.open(_OOM_SCORE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # no such thing on this system
+    try:
+        score = os.read(fd, 16).strip()
+    finally:
+        os.close(fd)
+    if int(score) >= int(_JOB_OOM_SCORE):
+        return None
+    _write_oom_score(_JOB_OOM_SCORE)
+    return score
+
+
+def _write_oom_score(score: bytes) -> None:
+    try:
+        fd = os.open(_OOM_SCORE, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(fd, score)
+    except OSError:
+        pass  # not allowed in this container: the job is then as likely to be taken as we are
+    finally:
+        os.close(fd)
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)

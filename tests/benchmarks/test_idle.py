@@ -1,0 +1,123 @@
+"""What it costs when nothing, or little, is done: memory, start-up, wake-ups."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.conftest import Board, Row, interleaved, percentile
+from tests.eventually import eventually
+from tests.live_server import LiveServer
+
+pytestmark = pytest.mark.benchmark
+
+SLEEPERS = 20
+
+
+def _pss_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(pid)
+
+
+def _rss_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+def _switches(pid: int) -> int:
+    """How often the process's threads have gone to sleep by themselves so far."""
+    total = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        for line in status.read_text().splitlines():
+            if line.startswith("voluntary_ctxt_switches"):
+                total += int(line.split()[1])
+    return total
+
+
+def test_memory_for_each_running_job(board: Board) -> None:
+    options = (f"--TasksExtension.max_running={SLEEPERS}", "--ServerApp.log_level=ERROR")
+    with LiveServer(*options) as server:
+        spec = {"kind": "shell", "command": "exec sleep 600", "cwd": "/"}
+        server.ask("POST", "tasks/api/jobs", [{"spec": spec}] * SLEEPERS)
+        eventually(
+            lambda: server.ask("GET", "tasks/api/status")[1]["counts"]["running"] == SLEEPERS
+        )
+        own = [pid for pid, words in server.processes().items() if "forkserver" in words]
+        fork_server = min(own)
+        supervisors = [pid for pid in own if pid != fork_server]
+        assert len(supervisors) == SLEEPERS
+        mine = sum(map(_pss_bytes, supervisors)) / len(supervisors) / 1e6
+        board.add(
+            Row(
+                what="memory for each running shell job (PSS of its supervisor)",
+                unit="MB",
+                ours=mine,
+                goal="at most 1 MB",
+                is_met=mine <= 1,
+                beside={"the fork server itself": _pss_bytes(fork_server) / 1e6},
+            )
+        )
+
+
+def test_what_a_server_pays_that_does_not_use_it(board: Board) -> None:
+    memory: dict[bool, list[float]] = {True: [], False: []}
+
+    def start_s(*, extension: bool) -> float:
+        begin = time.perf_counter()
+        with LiveServer("--ServerApp.log_level=ERROR", extension=extension) as server:
+            took = time.perf_counter() - begin
+            assert server.process is not None
+            memory[extension].append(_rss_bytes(server.process.pid) / 1e6)
+        return took * 1000
+
+    ours, plain = interleaved(
+        lambda: start_s(extension=True), lambda: start_s(extension=False), rounds=7
+    )
+    board.add(
+        Row(
+            "start-up time that the extension adds",
+            "ms",
+            ours - plain,
+            "at most 30 ms",
+            ours - plain <= 30,
+            {"a plain start": plain},
+        )
+    )
+    added = percentile(memory[True], 50) - percentile(memory[False], 50)
+    board.add(
+        Row(
+            "memory that the extension adds",
+            "MB",
+            added,
+            "at most 6 MB",
+            added <= 6,
+            {"a plain server": percentile(memory[False], 50)},
+        )
+    )
+
+
+def test_an_idle_server_sleeps(server: LiveServer, board: Board) -> None:
+    assert server.process is not None
+    pid = server.process.pid
+    seconds = 20
+    before = _switches(pid)
+    deadline = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() > deadline, within_s=seconds + 5)
+    woken = _switches(pid) - before
+    with LiveServer("--ServerApp.log_level=ERROR", extension=False) as plain:
+        assert plain.process is not None
+        start = _switches(plain.process.pid)
+        deadline = time.monotonic() + seconds
+        eventually(lambda: time.monotonic() > deadline, within_s=seconds + 5)
+        plain_woken = _switches(plain.process.pid) - start
+    board.add(
+        Row(
+            what=f"wake-ups of an idle server in {seconds} s",
+            unit="wake-ups",
+            ours=woken,
+            goal="as many as a plain Jupyter server",
+            is_met=woken <= plain_woken + 2,
+            beside={"a plain Jupyter server": plain_woken},
+        )
+    )

@@ -1,0 +1,35 @@
+"""What all tests share: Jupyter's fixtures, and folders of their own for everything Jupyter writes."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
+# What a terminal can do is said by the tests that are about it, not by where they run.
+os.environ["TERM"] = "xterm-256color"
+for _name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+
+# A runner in the background ignores Ctrl-C, and every program that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+
+@pytest.fixture(autouse=True)
+def _own_runtime_dir(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """Sockets and pipes of every test lie in a short folder of its own (paths end at 108 bytes)."""
+    import shutil
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="jt-", dir="/tmp"))
+    folder.chmod(0o700)
+    monkeypatch.setenv("JUPYTER_TASKS_RUNTIME_DIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)

@@ -1,0 +1,70 @@
+"""The server dies between the commit and the answer: who asks again with the same key has one job."""
+
+import http.client
+import os
+import signal
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.wreckage import all_ended, starts
+from tests.eventually import eventually
+from tests.live_server import REPOSITORY, LiveServer
+
+
+class Mortal(LiveServer):
+    """Dies at the Nth durable step after ``arm``, once."""
+
+    number: int | None = None
+
+    @property
+    def steps(self) -> Path:
+        return self.home / "steps"
+
+    def _command(self) -> list[str]:
+        python, _, _, *arguments = super()._command()
+        if self.number is None:
+            return super()._command()
+        launcher = str(REPOSITORY / "tests/crash/die_in_server.py")
+        where = [str(self.steps), str(REPOSITORY), str(self.state_dir)]
+        return [python, launcher, str(self.number), *where, *arguments]
+
+    def arm(self) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGUSR2)
+        eventually(lambda: "begun" in self.steps.read_text())
+
+
+@pytest.fixture
+def server() -> Iterator[Mortal]:
+    with_home = Mortal()
+    try:
+        yield with_home
+    finally:
+        with_home.close()
+
+
+@pytest.mark.parametrize("step", ["before a commit", "after a commit"])
+def test_a_submit_whose_answer_is_lost_is_one_job_when_it_is_asked_again(
+    server: Mortal, tmp_path: Path, step: str
+) -> None:
+    server.number = ["before a commit", "after a commit"].index(step)
+    server.start().arm()
+    shared = tmp_path / "starts"
+    body = {"spec": {"kind": "shell", "command": f'echo "$JUPYTER_TASKS_JOB" >> {shared}'}}
+    key = {"Idempotency-Key": "one and the same"}
+    with pytest.raises((urllib.error.URLError, ConnectionError, http.client.HTTPException)):
+        server.ask("POST", "tasks/api/jobs", body, **key)
+    assert server.process is not None
+    assert server.process.wait(10) == -signal.SIGKILL
+    assert server.steps.read_text().splitlines()[-1].partition(" ")[2] == step
+
+    server.number = None
+    server.start()
+    status, job = server.ask("POST", "tasks/api/jobs", body, **key)
+
+    assert status == (200 if step == "after a commit" else 201)
+    assert list(all_ended(server)) == [job["id"]]
+    assert starts(shared) == {f"{job['id']}/1": 1}

@@ -1,0 +1,51 @@
+"""A kernel that asks for progress, and a supervisor of one job, do not pay for the server."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.rules.house import ROOT
+
+HEAVY = {
+    "tornado",
+    "httpx",
+    "msgspec",
+    "jupyter_server",
+    "traitlets",
+    "rich",
+    "psutil",
+    "sqlite3",
+    "asyncio",
+}
+NOT_IN_A_SUPERVISOR = {"asyncio", "subprocess", "tempfile", "logging", "sqlite3", "http", "email"}
+
+
+def loaded_by(statement: str, *options: str) -> set[str]:
+    """The top-level modules in a new interpreter after the statement."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{statement}\n"
+    code += "import json; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    command = [sys.executable, *options, "-c", code]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    return set(json.loads(result.stdout))
+
+
+@pytest.mark.parametrize(
+    "statement", ["import jupyter_tasks", "from jupyter_tasks import progress"]
+)
+def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:
+    before = loaded_by("pass")
+    assert not (loaded_by(statement) - before) & HEAVY
+
+
+@pytest.mark.parametrize("module", ["supervisor", "forkserver", "attempt", "runners.shell"])
+def test_a_supervisor_loads_the_standard_library_alone(module: str) -> None:
+    loaded = loaded_by(f"import jupyter_tasks.{module}", "-I", "-S")
+    assert loaded - set(sys.stdlib_module_names) - {"__main__"} == {"jupyter_tasks"}
+    assert not loaded & NOT_IN_A_SUPERVISOR
+
+
+def test_the_life_cycle_loads_no_input_and_no_output() -> None:
+    loaded = loaded_by("import jupyter_tasks.lifecycle", "-I", "-S")
+    assert not loaded & {"asyncio", "socket", "sqlite3", "subprocess", "tornado"}
