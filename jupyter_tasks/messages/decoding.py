@@ -1,8 +1,9 @@
 """Bytes to messages: whatever comes in, the outcome is a message or a BadMessage that names the field."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -63,6 +64,8 @@ _WHERE: Final = re.compile(r"^(.*) - at `(?:key in )?(\$.*)`$", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.*)`$", re.DOTALL)
 _MISSING: Final = re.compile(r"^Object missing required field `(.*)`$")
 _OWN_WORDS: Final = re.compile(r"^`(\w+)`")
+_NO_SUCH_VALUE: Final = re.compile(r"^invalid (?:enum )?value (.*)$", re.DOTALL)
+_NO_BOOL: Final = re.compile(r"^expected `bool`, got `str`$")
 
 
 def _refusal(error: msgspec.ValidationError, message: Any) -> BadMessage:
@@ -80,7 +83,37 @@ def _refusal(error: msgspec.ValidationError, message: Any) -> BadMessage:
         return BadMessage(f"`{_cut(field)}`{_cut(words[named.end() :])}.", field=_cut(field))
     what = f"`{_cut(where)}`" if where else "The message"
     words = words[:1].lower() + words[1:]
+    if allowed := _allowed_instead(words, message, where):
+        told = f"{what} is not right: {_cut(words)}; it takes {', '.join(allowed)}."
+        return BadMessage(told, field=_cut(where), allowed=list(allowed))
     return BadMessage(f"{what} is not right: {_cut(words)}.", field=_cut(where))
+
+
+def _allowed_instead(words: str, message: Any, where: str) -> tuple[str, ...]:
+    """The values that the field takes, where it is one of few and this was none of them."""
+    if _NO_BOOL.match(words):
+        return ("true", "false")
+    if not _NO_SUCH_VALUE.match(words):
+        return ()
+    place, _, field = where.rpartition(".")
+    tags = [
+        str(struct.__struct_config__.tag)
+        for kind in _kinds_at(message, place)
+        for struct in _structs_in(kind)
+        if struct.__struct_config__.tag_field == field
+    ]
+    found = tags or [value for kind in _kinds_at(message, where) for value in _values_of(kind)]
+    return tuple(dict.fromkeys(found))
+
+
+def _values_of(kind: Any) -> Iterator[str]:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        yield from map(str, kind)
+    elif get_origin(kind) is Literal:
+        yield from map(str, get_args(kind))
+    else:
+        for part in get_args(kind):
+            yield from _values_of(part)
 
 
 def _unknown(field: str, known: Sequence[str]) -> BadMessage:
@@ -92,22 +125,26 @@ def _unknown(field: str, known: Sequence[str]) -> BadMessage:
 
 def _fields_at(message: Any, where: str) -> tuple[str, ...]:
     """The names that an object at this place may have."""
-    steps = [step for step in re.split(r"\.|\[.*?\]", where) if step]
-    here = _structs_in(message)
-    for step in steps:
-        here = [
-            inner
-            for struct in here
-            for field in msgspec.structs.fields(struct)
-            if field.encode_name == step
-            for inner in _structs_in(field.type)
-        ]
     names: list[str] = []
-    for struct in here:
+    for struct in (found for kind in _kinds_at(message, where) for found in _structs_in(kind)):
         tag = struct.__struct_config__.tag_field
         names += [tag] if tag else []
         names += [field.encode_name for field in msgspec.structs.fields(struct)]
     return tuple(dict.fromkeys(names))
+
+
+def _kinds_at(message: Any, where: str) -> list[Any]:
+    """The types that a value at this place may have; what stands in a list counts as the list."""
+    here = [message]
+    for step in (step for step in re.split(r"\.|\[.*?\]", where) if step):
+        here = [
+            field.type
+            for kind in here
+            for struct in _structs_in(kind)
+            for field in msgspec.structs.fields(struct)
+            if field.encode_name == step
+        ]
+    return here
 
 
 def _structs_in(kind: Any) -> list[type[Struct]]:

@@ -20,6 +20,7 @@ from jupyter_tasks.messages import (
     JobRequest,
     ListQuery,
 )
+from jupyter_tasks.messages.streams import OutputQuery, SocketRequest
 from jupyter_tasks.model import Attempt, Filter, Job, Progress, ShellSpec, State
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "messages"
@@ -54,6 +55,10 @@ def test_a_good_example_is_accepted_and_comes_back_the_same(example: dict[str, A
     decoder = DECODERS[example["message"]]
     accepted = decoder.decode(json.dumps(example["body"]).encode())
     assert decoder.decode(messages.encode(accepted)) == accepted
+
+
+def read(message: Any, body: Any) -> Any:
+    return Decoder[Any](message).decode(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("example", examples("bad"))
@@ -248,6 +253,31 @@ def test_a_bad_query_is_refused_by_name(arguments: dict[str, list[str]], field: 
     with pytest.raises(BadMessage) as refused:
         messages.read_query(ListQuery, arguments)
     assert refused.value.details["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("message", "body", "allowed"),
+    [
+        (messages.SubmitRequest, {"spec": {"command": "x"}, "on_lost": "bar"}, ["fail", "requeue"]),
+        (messages.SubmitRequest, [{"spec": {"command": "x", "kind": "bar"}}], ["shell"]),
+        (messages.BulkRequest, {"filter": {"state": "bar"}}, [*State]),
+        (messages.BulkRequest, {"filter": {"states": ["queued", "bar"]}}, [*State]),
+        (messages.BulkRequest, {"filter": {"kind": "bar"}}, ["shell"]),
+        (SocketRequest, {"type": "bar", "id": 1}, ["watch", "read", "stop", "ping"]),
+        (ListQuery, {"state": ["bar"]}, [*State]),
+        (OutputQuery, {"format": ["bar"]}, ["text", "records", "json"]),
+        (OutputQuery, {"stream": ["bar"]}, ["out", "err", "all"]),
+        (OutputQuery, {"follow": ["bar"]}, ["true", "false"]),
+    ],
+)
+def test_a_value_that_is_none_of_few_is_answered_with_those(
+    message: Any, body: Any, allowed: list[str]
+) -> None:
+    is_query = message in (ListQuery, OutputQuery)
+    with pytest.raises(BadMessage) as refused:
+        messages.read_query(message, body) if is_query else read(message, body)
+    assert set(refused.value.details["allowed"]) == set(allowed)
+    assert all(value in refused.value.message for value in allowed)
 
 
 # -- from the model
