@@ -164,7 +164,7 @@ S = State
 _ENDS: Final = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED, S.LOST})
 _LIVE: Final[dict[type[Event], frozenset[State]]] = {
     Ended: frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED}),
-    Vanished: frozenset({S.LOST, S.QUEUED, S.CANCELLED}),
+    Vanished: frozenset({S.LOST, S.QUEUED, S.PAUSED, S.CANCELLED}),
 }
 _RESTART: Final[dict[type[Event], frozenset[State]]] = {RestartAsked: frozenset({S.QUEUED})}
 
@@ -207,6 +207,7 @@ TABLE: Final[dict[State, dict[type[Event], frozenset[State]]]] = {
     },
     S.PAUSED: {
         **_LIVE,
+        Vanished: frozenset({S.LOST, S.PAUSED, S.CANCELLED}),
         Claimed: frozenset({S.PAUSED}),
         Unreachable: frozenset({S.PAUSED}),
         RunAsked: frozenset({S.STARTING}),
@@ -393,7 +394,7 @@ def _cancel(job: Job, event: CancelAsked, now: float) -> tuple[Job, list[Effect]
 def _pause_or_resume(job: Job, event: Event, now: float) -> tuple[Job, list[Effect]]:
     match event:
         case PauseAsked() if job.state in (State.SCHEDULED, State.QUEUED):
-            return replace(job, state=State.PAUSED, resume_to=job.state, reason="user"), []
+            return _pause_waiting(job, "user"), []
         case PauseAsked() if job.state is State.PAUSED:
             return job, []
         case PauseAsked():
@@ -444,8 +445,19 @@ def _vanish(job: Job, event: Vanished, now: float) -> Job:
     if job.cancel_requested_at is not None:
         return _close(job, State.CANCELLED, job.cancel_reason or "user", now, event.message)
     if job.on_lost == "requeue":
-        return _queue(replace(_forget_outcome(job), resume_to=None), now, event.reason)
+        again = _queue(replace(_forget_outcome(job), resume_to=None), now, event.reason)
+        # Who wants it to stand still has said so of the job, not of the attempt that was lost.
+        return _pause_waiting(again, event.reason) if _is_to_stand_still(job) else again
     return _close(job, State.LOST, event.reason, now, event.message)
+
+
+def _is_to_stand_still(job: Job) -> bool:
+    return job.state is State.PAUSED or job.pause_requested_at is not None
+
+
+def _pause_waiting(job: Job, reason: str) -> Job:
+    """The job, held up where it waits: it holds no slot, and a resume leads back there."""
+    return replace(job, state=State.PAUSED, resume_to=job.state, reason=reason)
 
 
 def _close(job: Job, state: State, reason: str, now: float, message: str = "") -> Job:

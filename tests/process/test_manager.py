@@ -309,6 +309,30 @@ async def test_a_lost_job_goes_back_to_its_queue_where_its_policy_says_so(
         ]
 
 
+async def test_a_lost_job_that_was_paused_waits_for_a_person_before_it_runs_again(
+    place: tuple[Path, Path],
+) -> None:
+    command = "test -e again && exit 0; touch again; exec sleep 600"
+    async with an_office(*place) as office:
+        job = await office.submit(command, cwd=str(place[0]), on_lost="requeue")
+        await office.until(job, State.RUNNING)
+        eventually((place[0] / "again").exists)
+        await office.manager.ask(job.id, None, lc.PauseAsked())
+        await office.until(job, State.PAUSED)
+
+        os.kill(supervisor_of(office, job.id), signal.SIGKILL)
+
+        async def is_lost() -> bool:
+            return (await office.store.attempts(job.id))[0].state is State.LOST
+
+        await eventually_async(is_lost)
+        waiting = await office.now(job)
+        assert (waiting.state, waiting.resume_to) == (State.PAUSED, State.QUEUED)
+        assert office.manager.running == 0
+        await office.manager.ask(job.id, None, lc.ResumeAsked())
+        assert (await office.ended(job)).attempt == 2
+
+
 async def test_a_fork_server_that_dies_is_replaced_and_no_job_suffers(
     place: tuple[Path, Path],
 ) -> None:

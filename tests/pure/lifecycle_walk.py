@@ -314,13 +314,17 @@ def an_end_is_booked_as_the_supervisor_wrote_it(life: ModuleType, steps: list[St
 
 @always
 def what_vanished_is_lost_or_queued_as_its_policy_says(life: ModuleType, steps: list[Step]) -> None:
-    """A lost attempt runs again only where the job's own policy says so, and nobody wants it ended."""
+    """A lost attempt runs again only by the job's own policy, and where nobody wants it ended or still."""
     for step in taken(steps):
         if not happened(step, "Vanished"):
             continue
-        policy = State.QUEUED if step.before.on_lost == "requeue" else State.LOST
+        stands = step.before.state is State.PAUSED or step.before.pause_requested_at is not None
+        again = State.PAUSED if stands else State.QUEUED
+        policy = again if step.before.on_lost == "requeue" else State.LOST
         wanted = policy if step.before.cancel_requested_at is None else State.CANCELLED
         assert step.after.state is wanted, step
+        assert step.after.resume_to is (State.QUEUED if wanted is State.PAUSED else None), step
+        assert not step.after.is_live, step
 
 
 @always

@@ -149,6 +149,27 @@ def test_a_lost_job_that_may_run_again_says_what_became_of_it() -> None:
     )
 
 
+def test_a_job_that_was_to_stand_still_does_so_when_its_lost_attempt_may_run_again() -> None:
+    starting = after(a_job(on_lost="requeue"), SlotGiven(), PauseAsked())
+    stopped = after(a_job(on_lost="requeue"), SlotGiven(), CLAIMED, PauseAsked(), Stopped())
+    for job in (starting, stopped):
+        lost = after(job, Vanished(reason="supervisor_died"))
+        assert (lost.state, lost.resume_to, lost.reason) == (
+            State.PAUSED,
+            State.QUEUED,
+            "supervisor_died",
+        )
+        row = attempt_after(lost, job)
+        assert row is not None
+        assert (row.number, row.state) == (1, State.LOST)
+        assert after(lost, ResumeAsked()).state is State.QUEUED
+
+
+def test_a_pause_that_was_taken_back_does_not_outlive_the_attempt() -> None:
+    going = after(a_job(on_lost="requeue"), SlotGiven(), PauseAsked(), ResumeAsked())
+    assert after(going, Vanished(reason="supervisor_died")).state is State.QUEUED
+
+
 def test_what_could_not_start_failed_with_the_executors_words() -> None:
     failed = after(a_job(), SlotGiven(), StartFailed(message="No more processes."))
     assert (failed.state, failed.reason, failed.message) == (
@@ -271,8 +292,16 @@ FAULTS = {
     "a cancel while starting is not fenced": ("return job, [Fence()]", "return job, []"),
     "versions stand still": ("version=job.version + 1", "version=job.version"),
     "a requeued job counts an attempt": (
-        "return _queue(replace(_forget_outcome(job), resume_to=None), now, event.reason)",
-        "return _queue(replace(_forget_outcome(job), resume_to=None, attempt=job.attempt + 1), now)",
+        "again = _queue(replace(_forget_outcome(job), resume_to=None), now, event.reason)",
+        "again = _queue(replace(_forget_outcome(job), resume_to=None, attempt=job.attempt + 1), now)",
+    ),
+    "a requeued job forgets that it was to stand still": (
+        "return _pause_waiting(again, event.reason) if _is_to_stand_still(job) else again",
+        "return again",
+    ),
+    "only a job that stands still already is held up": (
+        "return job.state is State.PAUSED or job.pause_requested_at is not None",
+        "return job.state is State.PAUSED",
     ),
     "a start does not count": ("attempt=job.attempt + 1, resume_to=None", "resume_to=None"),
     "a slot is given and nothing starts": (
