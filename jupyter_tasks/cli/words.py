@@ -79,18 +79,28 @@ def fraction(job: Wire) -> float | None:
 
 def progress(job: Wire) -> str:
     """The job's progress in words: ``3/12 25% message``."""
+    return " ".join(filter(None, (figures(job), progress_message(job))))
+
+
+def figures(job: Wire) -> str:
+    """The figures of the job's progress: ``3/12 25%``."""
     told = job["progress"]
     if not told:
         return ""
+    has_both = told["total"] and told["value"] is not None
+    parts = f"{told['value']:g}/{told['total']:g}" if has_both else ""
+    return " ".join(filter(None, (parts, percent(job))))
+
+
+def percent(job: Wire) -> str:
+    """How much of the job is done: ``25%``."""
     part = fraction(job)
-    words = [
-        f"{told['value']:g}/{told['total']:g}"
-        if told["total"] and told["value"] is not None
-        else "",
-        "" if part is None else f"{part:.0%}",
-        plain(told["message"]),
-    ]
-    return " ".join(word for word in words if word)
+    return "" if part is None else f"{part:.0%}"
+
+
+def progress_message(job: Wire) -> str:
+    """What the job says that it does."""
+    return plain(job["progress"]["message"]) if job["progress"] else ""
 
 
 def pace(job: Wire, now: float) -> Pace:
@@ -107,9 +117,14 @@ def pace(job: Wire, now: float) -> Pace:
 def pace_words(job: Wire, now: float) -> str:
     """The pace in words: ``2.5/s, 40s left``."""
     found = pace(job, now)
-    rate = "" if found.rate is None else f"{found.rate:.3g}/s"
+    rate = "" if found.rate is None else f"{_three_digits(found.rate)}/s"
     left = "" if found.left_s is None else f"{duration(found.left_s)} left"
     return ", ".join(word for word in (rate, left) if word)
+
+
+def _three_digits(number: float) -> str:
+    """To three digits, and never as a power of ten, for what is no trifle."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def took(job: Wire, now: float) -> str:

@@ -230,6 +230,7 @@ def test_pace_and_time_left_follow_from_what_has_been_done() -> None:
     half_way = job(progress=progress(50, 200))
     assert words.pace(half_way, 1010.0) == words.Pace(5.0, 30.0)
     assert words.pace_words(half_way, 1010.0) == "5/s, 30s left"
+    assert words.pace_words(job(progress=progress(50_000, 200_000)), 1010.0) == "5000/s, 30s left"
     assert words.pace_words(job(progress=progress(0.5)), 1010.0) == "10s left"
     assert words.pace_words(job(progress=progress(0.5), state="paused"), 1010.0) == ""
 
@@ -293,6 +294,31 @@ def test_on_a_narrow_screen_the_name_gives_way_and_every_job_has_one_line() -> N
         assert told in text
     assert len(text.splitlines()) == 3
     assert max(map(len, text.splitlines())) <= 80
+
+
+BUSY = (
+    job(progress=progress(123456, 200000, "fold 3 of the longest name"), name="train-" + "x" * 60),
+    job(state="failed", reason="exit", exit_code=137, ended_at=4700.0),
+    job(state="running", cancel_requested_at=1010.0, progress=progress(0.5)),
+)
+
+
+@pytest.mark.parametrize("width", [30, 40, 50, 60, 80, 100, 120, 160])
+def test_at_every_width_figures_are_whole_and_every_job_has_one_line(width: int) -> None:
+    text = drawn(width, *BUSY)
+    lines = text.splitlines()
+    assert len(lines) == 1 + len(BUSY)
+    assert max(map(len, lines)) <= width
+    with_figures = {word for word in text.split() if re.search(r"\d", word)}
+    assert with_figures <= set(drawn(250, *BUSY).split())
+    assert "62%" in text
+
+
+def test_on_a_phones_screen_state_share_and_name_are_left() -> None:
+    lines = drawn(40, *BUSY).splitlines()
+    assert lines[0].split() == ["ID", "STATE", "DONE", "NAME"]
+    assert re.fullmatch(r"01234567  ● running +62%   train-\S+… *", lines[1])
+    assert re.fullmatch(r"01234567  ✗ failed +train *", lines[2])
 
 
 def test_a_screen_without_unicode_gets_ascii_alone() -> None:
