@@ -92,14 +92,14 @@ def job_path(state_dir: str | os.PathLike[str], job: str) -> str:
 def create(state_dir: str | os.PathLike[str], job: str, number: int) -> str:
     """Make the directory, for the owner alone, if it is not there; returns its path."""
     path = path_of(state_dir, job, number)
+    parent = os.path.dirname(path)
     try:
-        _make(path)
+        _make(parent)
     except FileNotFoundError:
         # makedirs would give the folders on the way to whom the umask allows.
-        parent = job_path(state_dir, job)
         for folder in (os.path.dirname(os.path.dirname(parent)), os.path.dirname(parent), parent):
             _make(folder)
-        _make(path)
+    _make(path)
     return path
 
 

@@ -155,6 +155,13 @@ class Executor(Protocol):
         """Name the one who is told; once, before anything else."""
         ...
 
+    def prepare(self, job: Job) -> None:
+        """Begin to put on disk what ``start`` will need, while the start itself is being committed.
+
+        What is there before a start that never comes harms nobody.
+        """
+        ...
+
     async def start(self, job: Job) -> None:
         """Put the attempt's directory on disk and see to it that a supervisor claims it.
 

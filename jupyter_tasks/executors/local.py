@@ -84,6 +84,7 @@ class LocalExecutor:
         )
         self._listener: Listener
         self._holds: dict[str, _Hold] = {}
+        self._prepared: dict[str, tuple[Job, asyncio.Future[None]]] = {}
         self._by_channel: dict[Channel, _Hold] = {}
         self._idle: list[Channel] = []
         self._background: set[asyncio.Task[None]] = set()
@@ -94,13 +95,20 @@ class LocalExecutor:
         """Name the one who is told."""
         self._listener = listener
 
+    def prepare(self, job: Job) -> None:
+        """Begin to write the attempt's directory."""
+        if job.id not in self._prepared:
+            writing = asyncio.get_running_loop().run_in_executor(self._threads, self._write, job)
+            writing.add_done_callback(_look_at)
+            self._prepared[job.id] = (job, writing)
+
     async def start(self, job: Job) -> None:
         """Write the attempt's directory and offer it to a supervisor."""
         former = self._hold_of(job)
         hold = _Hold(job=job, dir=self.dir_of(job), tries=former.tries + 1 if former else 1)
         self._holds[job.id] = hold
         try:
-            await self._in_thread(self._write, job)
+            await self._written(job)
             # An idle supervisor may be just leaving: a further try goes to a new one.
             is_first = hold.tries == 1
             channel = self._idle.pop() if self._idle and is_first else await self._launch()
@@ -145,6 +153,9 @@ class LocalExecutor:
 
     async def forget(self, job: Job) -> None:
         """Remove the files of all of the job's attempts."""
+        _, writing = self._prepared.pop(job.id, (None, None))
+        if writing is not None:
+            await asyncio.wait([writing])
         await self._in_thread(attempt.remove_job, self._state_dir, job.id)
 
     async def close(self) -> None:
@@ -171,6 +182,16 @@ class LocalExecutor:
         return attempt.path_of(self._state_dir, job_id, number)
 
     # -- the directory ---------------------------------------------------------------------------
+
+    async def _written(self, job: Job) -> None:
+        """Wait for the directory, or write it; what was prepared for an older version is not it."""
+        prepared, writing = self._prepared.pop(job.id, (None, None))
+        if prepared is not job:
+            if writing is not None:
+                await asyncio.wait([writing])
+            writing = asyncio.get_running_loop().run_in_executor(self._threads, self._write, job)
+        assert writing is not None
+        await writing
 
     def _write(self, job: Job) -> None:
         directory = attempt.create(self._state_dir, job.id, job.attempt)
@@ -438,6 +459,12 @@ class LocalExecutor:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("Failed in the background", exc_info=error)
+
+
+def _look_at(writing: asyncio.Future[None]) -> None:
+    """Whoever waits for it hears of an error; where nobody does, the start was not to be."""
+    if not writing.cancelled():
+        writing.exception()
 
 
 def _is_written(directory: str, spec: dict[str, Any]) -> bool:

@@ -338,6 +338,8 @@ class Manager:
                 after=after,
                 attempt=lc.attempt_after(after, job),
             )
+            if any(isinstance(effect, lc.Start) for effect in effects):
+                self._executor.prepare(after)
             with self._slots.left_by(job, after):
                 await self._commit(change)
         for effect in effects:
@@ -437,6 +439,12 @@ class Manager:
             await self._feed(job.id, lc.SlotGiven(), known=job)
         except CallerError as error:
             self._log.debug("Gave no slot to job %s: %s", job.id, error)
+            await self._forget_if_gone(job)
+
+    async def _forget_if_gone(self, job: Job) -> None:
+        """Its files were being prepared: whoever deleted it meanwhile may have looked before."""
+        if await self._store.get(job.id) is None:
+            await self._executor.forget(job)
 
     def _tidy_at_times(self) -> None:
         if self.feed.seq - self._tidied_at_seq >= _TIDY_EVERY:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from jupyter_tasks import attempt
 from jupyter_tasks import lifecycle as lc
 from jupyter_tasks.errors import Conflict, IllegalTransition, NoActiveManager, NoSuchThing
-from jupyter_tasks.model import Change, Filter, State
+from jupyter_tasks.model import Change, Filter, ShellSpec, State
+from tests.builders import a_job
 from tests.eventually import eventually, eventually_async
 from tests.office import Office, an_office
 
@@ -177,6 +179,32 @@ async def test_only_an_ended_job_can_be_deleted_and_its_files_go_with_it(
         assert not Path(office.executor.attempt_dir(job.id, 1)).exists()
         with pytest.raises(NoSuchThing):
             await office.manager.get(job.id, None)
+
+
+async def test_what_was_prepared_for_a_start_that_did_not_come_is_not_what_starts_later(
+    place: tuple[Path, Path],
+) -> None:
+    async with an_office(*place, max_running=1) as office:
+        blocker = await office.submit(FOREVER)
+        job = await office.submit("echo old")
+        office.executor.prepare(replace(job, attempt=1))
+        spec = ShellSpec(command="echo new", cwd="/")
+        await office.manager.edit(job.id, None, job.version, lc.Edited(spec=spec))
+
+        await office.manager.ask(blocker.id, None, lc.CancelAsked())
+        await office.ended(job)
+
+        assert b"new" in office.output(job)
+
+
+async def test_what_was_prepared_goes_with_the_job(place: tuple[Path, Path]) -> None:
+    async with an_office(*place) as office:
+        job = a_job(attempt=1)
+        office.executor.prepare(job)
+
+        await office.executor.forget(job)
+
+        assert not Path(attempt.job_path(place[0], job.id)).exists()
 
 
 async def test_a_strangers_job_is_not_there(place: tuple[Path, Path]) -> None:
