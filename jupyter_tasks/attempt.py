@@ -132,8 +132,7 @@ def write_spec(directory: str, spec: dict[str, Any]) -> None:
 
 def read_spec(directory: str) -> dict[str, Any]:
     """What is to be run; raises OSError or ValueError where that cannot be read."""
-    with open(f"{directory}/{_SPEC}", "rb") as file:
-        spec = json.loads(file.read())
+    spec = json.loads(posix.read_file(f"{directory}/{_SPEC}"))
     if not isinstance(spec, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - what is read, not what is passed
     return spec
@@ -185,7 +184,7 @@ def fence(directory: str, job: str, number: int) -> bool:
         job=job,
         attempt=number,
         pid=os.getpid(),
-        start_time=posix.start_time(os.getpid()) or 0,
+        start_time=posix.own_start_time(),
         boot_id=posix.boot_id(),
         machine_id=posix.machine_id(),
         pid_namespace=posix.pid_namespace(),

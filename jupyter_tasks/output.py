@@ -33,7 +33,7 @@ class OutputWriter:
     """Keeps the head (half of ``max_bytes``) and a ring of tail segments (an eighth each)."""
 
     def __init__(self, directory: str, max_bytes: int) -> None:
-        """Begin the output; raises OSError where the file cannot be made."""
+        """Write nothing yet: a job that says nothing leaves no file."""
         self.end = 0
         self.lost_bytes = 0
         self._directory = directory
@@ -41,7 +41,7 @@ class OutputWriter:
         self._tail: list[str] = []
         self._used = 0
         self._limit = max(max_bytes // 2, 1)
-        self._fd = self._open(f"{directory}/{_NAME}")
+        self._fd: int | None = None
 
     def write(self, kind: str, t: float, payload: bytes | None = None, **fields: Any) -> bool:
         """Append one record; False where there was no room (the loss is counted and told later)."""
@@ -61,12 +61,14 @@ class OutputWriter:
         """Tell a loss that has not been told, and bring everything to the disk; raises OSError."""
         if self.lost_bytes and self._append(self._loss(t)):
             self.lost_bytes = 0
-        if self.end:
+        if self._fd is not None:
             os.fdatasync(self._fd)
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+        """Close what is open."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
     def _keep(self, t: float, pieces: list[Piece], payload_bytes: int) -> bool:
         if self._append([*self._loss(t), *pieces] if self.lost_bytes else pieces):
@@ -82,22 +84,28 @@ class OutputWriter:
     def _append(self, pieces: list[Piece]) -> bool:
         size = sum(map(len, pieces))
         try:
-            if self._used + size > self._limit and self._used:
-                self._next_segment()
-            written = os.writev(self._fd, pieces)
+            fd = self._segment_for(size)
+            written = os.writev(fd, pieces)
         except OSError:
             return False  # disk full, or the folder is gone: the job must not suffer
         if written == size:
             self.end += size
             self._used += size
             return True
-        os.ftruncate(self._fd, self._used)
+        os.ftruncate(fd, self._used)
         return False
+
+    def _segment_for(self, size: int) -> int:
+        if self._fd is None:
+            self._fd = self._open(f"{self._directory}/{_NAME}")
+        elif self._used and self._used + size > self._limit:
+            self._next_segment()
+        return self._fd
 
     def _next_segment(self) -> None:
         path = f"{self._directory}/{_NAME}.{self.end}"
         fd = self._open(path)
-        os.close(self._fd)
+        self.close()
         self._fd, self._used, self._limit = fd, 0, self._tail_bytes
         self._tail.append(path)
         if len(self._tail) > _TAIL_SEGMENTS:

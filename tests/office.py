@@ -64,7 +64,8 @@ class Office:
 
     def output(self, job: Job, attempt: int = 1) -> bytes:
         """The raw records of an attempt."""
-        return Path(self.executor.attempt_dir(job.id, attempt), "output").read_bytes()
+        path = Path(self.executor.attempt_dir(job.id, attempt), "output")
+        return path.read_bytes() if path.exists() else b""
 
 
 @asynccontextmanager

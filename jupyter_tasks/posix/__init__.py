@@ -9,11 +9,13 @@ from jupyter_tasks.posix.files import (
     peer_uid,
     private_dir,
     read_cached,
+    read_file,
 )
 from jupyter_tasks.posix.identity import (
     boot_id,
     host,
     machine_id,
+    own_start_time,
     pid_namespace,
     start_time,
 )
@@ -46,11 +48,13 @@ __all__ = [
     "lock_record",
     "machine_id",
     "marked",
+    "own_start_time",
     "peer_uid",
     "pid_namespace",
     "prepare_subreaper",
     "private_dir",
     "read_cached",
+    "read_file",
     "release_lock",
     "rss_bytes",
     "send_signal",

@@ -4,6 +4,8 @@ import os
 import socket
 from functools import cache
 
+from jupyter_tasks.posix.files import read_file
+
 
 @cache
 def boot_id() -> str:
@@ -35,10 +37,19 @@ def pid_namespace() -> int:
 def start_time(pid: int) -> int | None:
     """When the process started, in clock ticks since the boot; None where there is no such one."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+        return int(read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
     except (OSError, IndexError, ValueError):
         return None
+
+
+def own_start_time() -> int:
+    """When this process started; 0 where the system does not say."""
+    return _known_start_time(os.getpid())
+
+
+@cache
+def _known_start_time(pid: int) -> int:
+    return start_time(pid) or 0
 
 
 def _first_line(path: str) -> str:

@@ -6,10 +6,13 @@ It knows nothing of records, signals or ends: those are the supervisor's.
 import errno
 import os
 import signal
+from contextlib import suppress
+from functools import cache
 from typing import Any, NamedTuple
 
 #: Whatever a parent ignores, the job starts with the system's defaults.
 _RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+_DEFAULTS = {"PYTHONUNBUFFERED": "1"}
 _OOM_SCORE = "/proc/self/oom_score_adj"
 _JOB_OOM_SCORE = b"500"
 _CONTROL_D = b"\x04"
@@ -39,13 +42,17 @@ class Started(NamedTuple):
     kept: int | None = None
 
 
-def start(spec: dict[str, Any], env: dict[str, str], umask: int) -> Started:
-    """Start the command of a shell spec in a session of its own; raises CannotStart."""
+def start(spec: dict[str, Any], told: dict[str, str], umask: int) -> Started:
+    """Start the command of a shell spec in a session of its own; raises CannotStart.
+
+    ``told`` is what stands in the job's environment whatever the spec says.
+    """
     command = spec["command"]
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
     try:
         _enter(spec["cwd"], umask)
-        path = _find(argv[0], env.get("PATH", os.defpath))
+        env = _environment((spec.get("env") or {}) | told)
+        path = _find(argv[0], os.fsdecode(env.get(b"PATH", os.defpath)))
         start_on = _start_on_terminal if spec.get("tty") else _start_on_pipes
         return start_on(path, argv, env, spec)
     except OSError as error:
@@ -70,6 +77,19 @@ def _enter(cwd: str, umask: int) -> None:
     os.umask(umask)
 
 
+def _environment(wanted: dict[str, str]) -> dict[bytes, bytes]:
+    env = dict(_inherited())
+    for name, value in (_DEFAULTS | wanted).items():
+        env[os.fsencode(name)] = os.fsencode(value)
+    return env
+
+
+@cache
+def _inherited() -> dict[bytes, bytes]:
+    """Our own environment, which never changes; as bytes, it is not decoded for each job."""
+    return dict(os.environb)
+
+
 def _find(name: str, search_path: str) -> str:
     """The program's path, by the job's own PATH, as a shell would find it."""
     if "/" in name:
@@ -85,7 +105,7 @@ def _find(name: str, search_path: str) -> str:
 
 
 def _start_on_pipes(
-    path: str, argv: list[str], env: dict[str, str], spec: dict[str, Any]
+    path: str, argv: list[str], env: dict[bytes, bytes], spec: dict[str, Any]
 ) -> Started:
     data = _encoded(spec.get("stdin"))
     ours: list[int] = []
@@ -129,7 +149,7 @@ def _reading_pipe(ours: list[int], its: list[int]) -> int:
 
 
 def _start_on_terminal(
-    path: str, argv: list[str], env: dict[str, str], spec: dict[str, Any]
+    path: str, argv: list[str], env: dict[bytes, bytes], spec: dict[str, Any]
 ) -> Started:
     import fcntl  # noqa: PLC0415 - few jobs ask for a terminal
     import termios  # noqa: PLC0415
@@ -144,7 +164,7 @@ def _start_on_terminal(
             (os.POSIX_SPAWN_DUP2, 0, 1),
             (os.POSIX_SPAWN_DUP2, 0, 2),
         ]
-        pid = _spawn(path, argv, {"TERM": "xterm-256color"} | env, actions)
+        pid = _spawn(path, argv, {b"TERM": b"xterm-256color"} | env, actions)
     except BaseException:
         _close([ours, its])
         raise
@@ -159,44 +179,49 @@ def _encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode("utf-8", "surrogatepass")
 
 
-def _spawn(path: str, argv: list[str], env: dict[str, str], actions: list[tuple[Any, ...]]) -> int:
-    score = _raise_oom_score()
+def _spawn(
+    path: str, argv: list[str], env: dict[bytes, bytes], actions: list[tuple[Any, ...]]
+) -> int:
+    score = _oom_score()
+    if score is not None:
+        _write_oom_score(score.fd, _JOB_OOM_SCORE)
     try:
         return os.posix_spawn(
             path, argv, env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=_RESET
         )
     finally:
         if score is not None:
-            _write_oom_score(score)
+            _write_oom_score(score.fd, score.own)
 
 
-def _raise_oom_score() -> bytes | None:
-    """Let the kernel, short of memory, take the job before the server; the child inherits it."""
+class _OomScore(NamedTuple):
+    """This process's own: the file that it is read from and written to, and what was in it."""
+
+    fd: int
+    own: bytes
+
+
+@cache
+def _oom_score() -> _OomScore | None:
+    """What is raised for a moment: let the kernel, short of memory, take the job before the server.
+
+    The child inherits it. Kept open for all jobs to come: the file belongs to who opened it.
+    """
     try:
-        fd = os.open(_OOM_SCORE, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(_OOM_SCORE, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return None  # no such thing on this system
-    try:
-        score = os.read(fd, 16).strip()
-    finally:
-        os.close(fd)
-    if int(score) >= int(_JOB_OOM_SCORE):
-        return None
-    _write_oom_score(_JOB_OOM_SCORE)
-    return score
+    own = os.read(fd, 16).strip()
+    if int(own) < int(_JOB_OOM_SCORE):
+        return _OomScore(fd, own)
+    os.close(fd)
+    return None
 
 
-def _write_oom_score(score: bytes) -> None:
-    try:
-        fd = os.open(_OOM_SCORE, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        os.write(fd, score)
-    except OSError:
-        pass  # not allowed in this container: the job is then as likely to be taken as we are
-    finally:
-        os.close(fd)
+def _write_oom_score(fd: int, score: bytes) -> None:
+    # Not allowed in this container: the job is then as likely to be taken as we are.
+    with suppress(OSError):
+        os.pwrite(fd, score, 0)
 
 
 def _close(fds: list[int]) -> None:

@@ -1,6 +1,5 @@
 """One attempt, from its claim to its end: output, progress, limits, pause, and the stop ladder."""
 
-import contextlib
 import errno
 import os
 import signal
@@ -11,6 +10,7 @@ from typing import Any
 from jupyter_tasks import attempt, posix
 from jupyter_tasks.output import OutputWriter
 from jupyter_tasks.runners import shell
+from jupyter_tasks.supervisor.artifacts import ArtifactFolder
 from jupyter_tasks.supervisor.ladder import Ladder
 from jupyter_tasks.supervisor.loop import Loop, Timer
 from jupyter_tasks.supervisor.progress import ProgressBook
@@ -30,6 +30,7 @@ class Holding:
         self,
         directory: str,
         loop: Loop,
+        artifacts: ArtifactFolder,
         *,
         hear_reports: Callable[[], None],
         tell: Callable[[Message], None],
@@ -38,7 +39,7 @@ class Holding:
     ) -> None:
         """Read what is to be run; nothing is claimed yet."""
         self.directory = directory
-        self._artifacts = f"{directory}/artifacts"
+        self._artifacts = artifacts
         self._loop = loop
         self._hear_reports = hear_reports
         self._tell = tell
@@ -72,22 +73,14 @@ class Holding:
     # -- begin ------------------------------------------------------------------------------------
 
     def claim(self, control: str, report: str) -> bool:
-        """Claim the attempt for us; False where somebody did before. Raises OSError where it can't.
-
-        The output is opened first: who has claimed has where to write.
-        """
-        self._open()
+        """Claim the attempt for us; False where somebody did before. Raises OSError where it can't."""
         self._started_at = time.time()
         self._t0 = self._resumed_at = time.monotonic()
-        try:
-            fd = attempt.take_claim(self.directory, self._claim(control, report))
-        except OSError:
-            self._writer.close()
-            raise
+        fd = attempt.take_claim(self.directory, self._claim(control, report))
         if fd is None:
-            self._writer.close()
             return False
         self._claim_fd = fd
+        self._prepare()
         return True
 
     def start(self, report: str) -> None:
@@ -95,11 +88,9 @@ class Holding:
         if self._trouble:
             self._not_started(self._trouble)
             return
-        with contextlib.suppress(OSError):  # without room the job can still do without
-            os.mkdir(self._artifacts, mode=0o700)
         try:
             started = shell.start(
-                self._spec["spec"], self._environment(report), self._spec.get("umask", 0o022)
+                self._spec["spec"], self._told(report), self._spec.get("umask", 0o022)
             )
         except shell.CannotStart as error:
             self._not_started(str(error))
@@ -117,7 +108,7 @@ class Holding:
             job=self.identity["job"],
             attempt=self.identity["attempt"],
             pid=pid,
-            start_time=posix.start_time(pid) or 0,
+            start_time=posix.own_start_time(),
             boot_id=posix.boot_id(),
             machine_id=posix.machine_id(),
             pid_namespace=posix.pid_namespace(),
@@ -127,7 +118,7 @@ class Holding:
             started_at=self._started_at,
         )
 
-    def _open(self) -> None:
+    def _prepare(self) -> None:
         spec = self._spec
         self._writer = OutputWriter(
             self.directory, int(spec.get("max_output_bytes") or _DEFAULT_OUTPUT_BYTES)
@@ -148,16 +139,11 @@ class Holding:
             exceeded=lambda: self._exceed("memory"),
         )
 
-    def _environment(self, report: str) -> dict[str, str]:
-        env = dict(os.environ)
-        env["PYTHONUNBUFFERED"] = "1"
-        env.update(self._spec["spec"].get("env") or {})
+    def _told(self, report: str) -> dict[str, str]:
+        """What the job learns of us through its environment."""
         name, _, value = attempt.mark(self.identity["job"], self.identity["attempt"]).partition("=")
-        env[name] = value
-        env["JUPYTER_TASKS_REPORT"] = report
-        # The folder is made by a job that has some: most have none.
-        env["JUPYTER_TASKS_ARTIFACTS"] = self._artifacts
-        return env
+        folder = self._artifacts.give(self.directory)
+        return {name: value, "JUPYTER_TASKS_REPORT": report, "JUPYTER_TASKS_ARTIFACTS": folder}
 
     # -- what peers ask ---------------------------------------------------------------------------
 
@@ -309,6 +295,7 @@ class Holding:
             self._loop.after(_NO_ROOM_RETRY_S, lambda: self._write_end(end))
             return
         self._writer.close()
+        self._artifacts.take_back()
         self._done(end)
 
 

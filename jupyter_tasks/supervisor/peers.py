@@ -87,17 +87,17 @@ class Peer:
         self._gone(self)
 
     def _receive(self) -> None:
-        while self.is_open:
-            try:
-                datagram = self._sock.recv(_MAX_DATAGRAM_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                datagram = b""
-            if not datagram:
-                self._hang_up()
-                return
+        """Take one datagram: where there are more, the loop comes again."""
+        try:
+            datagram = self._sock.recv(_MAX_DATAGRAM_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            datagram = b""
+        if datagram:
             self._hear(datagram)
+        else:
+            self._hang_up()
 
     def _hear(self, datagram: bytes) -> None:
         try:
@@ -121,8 +121,7 @@ class Doors:
         reported: Callable[[bytes], None],
     ) -> None:
         """Open both, or raise OSError; they are made anew when SIGHUP says that a cleaner may have removed them."""
-        pid = os.getpid()
-        name = f"{runtime_dir}/{pid}-{posix.start_time(pid)}"
+        name = f"{runtime_dir}/{os.getpid()}-{posix.own_start_time()}"
         self.control = f"{name}.control"
         self.report = f"{name}.report"
         self._loop = loop

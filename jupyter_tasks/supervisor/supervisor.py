@@ -5,6 +5,7 @@ import socket
 from typing import Any
 
 from jupyter_tasks import posix
+from jupyter_tasks.supervisor.artifacts import ArtifactFolder
 from jupyter_tasks.supervisor.holding import Holding
 from jupyter_tasks.supervisor.loop import Loop
 from jupyter_tasks.supervisor.peers import Doors, Message, Peer
@@ -28,6 +29,7 @@ class Supervisor:
         self._is_last = False
         self._holding: Holding | None = None
         self._doors: Doors | None = None
+        self._artifacts = ArtifactFolder()
         self._peers: set[Peer] = set()
         self._channel = self._meet(socket.socket(fileno=channel_fd))
         self._channel.wants_news = True
@@ -118,6 +120,7 @@ class Supervisor:
         holding = Holding(
             directory,
             self._loop,
+            self._artifacts,
             hear_reports=self._hear_reports,
             tell=self._tell,
             ring=self._ring,

@@ -38,6 +38,10 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def all_are(state: str, pattern: bytes) -> bool:
+    return {state_of(pid) for pid in named(pattern)} == {state}
+
+
 def test_who_ignores_sigterm_is_killed_after_the_grace_period(supervised: Supervised) -> None:
     supervised.run(programs.IGNORES_TERM)
     supervised.wait_for(b"ready")
@@ -58,6 +62,40 @@ def test_the_folder_for_artifacts_is_there(supervised: Supervised) -> None:
     supervised.run('echo kept > "$JUPYTER_TASKS_ARTIFACTS/file"')
     assert supervised.end()["exit_code"] == 0
     assert Path(supervised.dir, "artifacts", "file").read_text() == "kept\n"
+
+
+def test_what_a_job_left_stays_and_the_next_finds_an_empty_folder(supervised: Supervised) -> None:
+    left = []
+    for number in range(6):
+        command = 'ls "$JUPYTER_TASKS_ARTIFACTS"; stat -c "%a %F" "$JUPYTER_TASKS_ARTIFACTS"'
+        if number % 2:
+            command += f'; echo {number} > "$JUPYTER_TASKS_ARTIFACTS/file"'
+        supervised.run_to_end(command)
+        assert supervised.text() == b"700 directory\n"
+        left.append(Path(supervised.dir, "artifacts"))
+    assert [Path(left[n], "file").read_text() for n in (1, 3, 5)] == ["1\n", "3\n", "5\n"]
+    assert not left[0].exists(), "who left nothing leaves no folder"
+
+
+@pytest.mark.parametrize(
+    "deed",
+    ["chmod 777 {0}", "rmdir {0}", "rmdir {0}; ln -s {1} {0}", "rmdir {0}; echo x > {0}"],
+    ids=["opened", "removed", "a link", "a file"],
+)
+def test_whatever_a_job_does_to_its_folder_the_next_has_a_good_one(
+    supervised: Supervised, tmp_path: Path, deed: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    supervised.run_to_end(deed.format("$JUPYTER_TASKS_ARTIFACTS", elsewhere))
+    supervised.run_to_end('stat -c "%a %F" "$JUPYTER_TASKS_ARTIFACTS"')
+    assert supervised.text() == b"700 directory\n"
+
+
+def test_a_job_that_says_nothing_leaves_no_output_file(supervised: Supervised) -> None:
+    end = supervised.run_to_end("true")
+    assert end["output_bytes"] == 0
+    assert not Path(supervised.dir, "output").exists()
 
 
 def test_a_second_cancel_kills_at_once(supervised: Supervised) -> None:
@@ -114,7 +152,8 @@ def test_a_pause_holds_the_whole_tree_still(supervised: Supervised) -> None:
     for word, said, state in (("pause", "paused", "T"), ("resume", "resumed", "S")):
         supervised.tell(do=word)
         supervised.hear(said)
-        assert {state_of(pid) for pid in named(b"sleep\x00300.75")} == {state}
+        # A signal that was sent is taken when its process comes to run.
+        eventually(lambda state=state: all_are(state, b"sleep\x00300.75"))  # type: ignore[misc]
     supervised.tell(do="kill", reason="user")
     supervised.end()
 
