@@ -3,14 +3,10 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from jupyter_tasks.cli import exits, words
+from jupyter_tasks.cli import exits
 from jupyter_tasks.cli.arguments import parse
 from jupyter_tasks.errors import TasksError
-
-if TYPE_CHECKING:
-    from jupyter_tasks.cli.desk import Desk
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return verbs.find(arguments.verb)(arguments, desk)
     except TasksError as error:
-        _tell(desk, error)
+        desk.printer.error(error.code, error.message, error.details)
         return exits.of_error(error)
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -33,16 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exits.BROKEN_PIPE
     finally:
         desk.close()
-
-
-def _tell(desk: "Desk", error: TasksError) -> None:
-    if desk.printer.as_json:
-        import json  # noqa: PLC0415
-
-        told = {"code": error.code, "message": error.message, "details": error.details}
-        desk.printer.hint(json.dumps(told))
-    else:
-        desk.printer.hint(words.plain(error.message))
 
 
 def _ignore_the_rest() -> None:

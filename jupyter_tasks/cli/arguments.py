@@ -4,8 +4,10 @@ A command after ``--`` is a list of arguments, taken as it is; one word without 
 """
 
 import argparse
+import json
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from jupyter_tasks._version import __version__
 from jupyter_tasks.cli import exits, units
@@ -33,13 +35,39 @@ _CHANGES: Final = {
 }
 
 
+class _WrongUsage(Exception):
+    """The arguments are not what the parser's verb takes."""
+
+    def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
+        super().__init__(message)
+        self.parser = parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Leaves it to ``parse`` how to tell what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _WrongUsage(self, message)
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments; leaves with code 2 and a sentence where they are wrong."""
     words, command = _split(argv)
     parser = _parser()
-    arguments = parser.parse_args(words)
-    arguments.command = _command(parser, arguments, command)
+    try:
+        arguments = parser.parse_args(words)
+        arguments.command = _command(parser, arguments, command)
+    except _WrongUsage as wrong:
+        _leave(wrong, as_json="--json" in words)
     return arguments
+
+
+def _leave(wrong: _WrongUsage, *, as_json: bool) -> NoReturn:
+    if as_json:
+        told = {"code": "wrong_usage", "message": str(wrong), "details": {}}
+        wrong.parser.exit(exits.USAGE, json.dumps(told, ensure_ascii=False) + "\n")
+    wrong.parser.print_usage(sys.stderr)
+    wrong.parser.exit(exits.USAGE, f"{wrong.parser.prog}: error: {wrong}\n")
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
@@ -68,7 +96,7 @@ def _command(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="jupyter tasks",
         description="Long jobs that outlive notebooks, kernels and servers.",
         epilog=f"{EXAMPLES}\n{exits.TABLE}",
@@ -99,8 +127,8 @@ def _parser() -> argparse.ArgumentParser:
 _Verb = Callable[[str, str], argparse.ArgumentParser]
 
 
-def _shared() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+def _shared() -> _Parser:
+    shared = _Parser(add_help=False)
     _add_connection(shared, is_default=False)
     return shared
 
@@ -120,7 +148,7 @@ def _add_connection(parser: argparse.ArgumentParser, *, is_default: bool) -> Non
         "--json",
         action="store_true",
         default=False if is_default else argparse.SUPPRESS,
-        help="print JSON: one document, or one a line",
+        help="print JSON: one document, or one a line; errors too, on standard error",
     )
 
 

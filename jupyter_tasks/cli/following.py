@@ -149,8 +149,10 @@ def _result(desk: Desk, jobs: list[dict[str, Any]]) -> int:
             desk.printer.document(job)
         elif not desk.printer.is_terminal:
             desk.printer.hint(f"{job['id']} {words.state(job)}")
+    for job in late:
+        told = {"job": job["id"], "state": job["state"]}
+        desk.printer.error("timeout", f"Job {job['id']} is still {job['state']}; it goes on.", told)
     if late:
-        desk.printer.hint(f"Job {late[0]['id']} is still {late[0]['state']}; it goes on.")
         return exits.OTHER
     return next((code for job in jobs if (code := exits.of_job(job))), exits.OK)
 

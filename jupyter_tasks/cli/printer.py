@@ -1,6 +1,7 @@
 """Where a command's words go: people or programs, a terminal or a pipe. Standard output is for results.
 
-With ``--json`` a result is one document, or one a line where there may be many.
+With ``--json`` a result is one document, or one a line where there may be many; and whatever is told
+on standard error is a document in a line, too: an error (``code``, ``message``, ``details``) or a ``hint``.
 """
 
 import json
@@ -10,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from jupyter_tasks.cli import tables
+from jupyter_tasks.cli import tables, words
 
 
 class Printer:
@@ -40,6 +41,14 @@ class Printer:
 
     def hint(self, text: str) -> None:
         """Tell something that is no result."""
+        self._tell(json.dumps({"hint": text.strip()}, ensure_ascii=False) if self.as_json else text)
+
+    def error(self, code: str, message: str, details: Mapping[str, Any]) -> None:
+        """Tell what went wrong."""
+        told = {"code": code, "message": message, "details": details}
+        self._tell(json.dumps(told, ensure_ascii=False) if self.as_json else words.plain(message))
+
+    def _tell(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - what it is for
 
     def jobs(self, jobs: Iterable[Mapping[str, Any]]) -> None:

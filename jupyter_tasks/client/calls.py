@@ -119,7 +119,9 @@ def resolve(session: Session, name: str) -> Flow[str]:
     if len(name) >= 16:
         return name
     if len(name) < _SHORTEST_PREFIX:
-        raise BadMessage(f"{name!r} is too short for a job's id; give at least 4 of its digits.")
+        raise BadMessage(
+            f"{name!r} is too short for a job's id; give at least 4 of its digits.", job=name
+        )
     found, after = [], None
     for _ in range(_NEWEST // _PAGE):
         page = yield from _page(session, (), _PAGE, after)
@@ -132,10 +134,14 @@ def resolve(session: Session, name: str) -> Flow[str]:
 
 def _only(name: str, found: list[Wire]) -> str:
     if not found:
-        raise NoSuchThing(f"None of the newest {_NEWEST} jobs has an id that begins with {name!r}.")
+        raise NoSuchThing(
+            f"None of the newest {_NEWEST} jobs has an id that begins with {name!r}.", job=name
+        )
     if len(found) > 1:
         several = ", ".join(f"{job['id']} ({job['name']})" for job in found[:5])
-        raise BadMessage(f"{name!r} may mean {len(found)} jobs: {several}. Give more digits.")
+        raise BadMessage(
+            f"{name!r} may mean {len(found)} jobs: {several}. Give more digits.", job=name
+        )
     job_id: str = found[0]["id"]
     return job_id
 

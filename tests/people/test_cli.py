@@ -232,6 +232,45 @@ def test_what_goes_wrong_has_its_code_and_a_sentence(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "restart", "run", "delete"])
+def test_with_json_every_id_gets_one_line_a_result_or_an_error(cli: Cli, verb: str) -> None:
+    ended = submitted(cli, "--wait", "true")
+    result = cli(verb, "--json", "zzzz", "abc", ended, "0" * 16)
+    errors = [json.loads(line) for line in result.stderr.splitlines()]
+    done = [json.loads(line)["id"] for line in result.stdout.splitlines()]
+    assert all(set(error) == {"code", "message", "details"} for error in errors)
+    assert sorted([*done, *(error["details"]["job"] for error in errors)]) == sorted(
+        ["zzzz", "abc", ended, "0" * 16]
+    )
+    codes = [error["code"] for error in errors]
+    assert (codes[:2], codes[-1]) == (["not_found", "bad_message"], "not_found")
+    assert result.returncode == (4 if done else 5)
+    assert done == ([ended] if verb in ("restart", "delete") else [])
+
+
+@pytest.mark.parametrize(
+    ("words", "codes"),
+    [
+        (["show", "zzzz"], ["not_found"]),
+        (["wait", "zzzz"], ["not_found"]),
+        (["logs", "zzzz"], ["not_found"]),
+        (["cancel"], ["bad_message"]),
+        (["submit"], ["wrong_usage"]),
+        (["list", "--state", "asleep"], ["wrong_usage"]),
+        (["list", "--kind", "asleep"], ["bad_message"]),
+        (["status", "--url", "http://127.0.0.1:1"], ["no_server"]),
+        (["status", "--url", "http://127.0.0.1:1", "--token", "x"], [None, "no_server"]),
+    ],
+)
+def test_with_json_whatever_stands_on_standard_error_is_json_too(
+    cli: Cli, words: list[str], codes: list[str | None]
+) -> None:
+    result = cli(*words, "--json")
+    told = [json.loads(line) for line in result.stderr.splitlines()]
+    assert [line.get("code") for line in told] == codes
+    assert result.stdout == ""
+
+
 def test_one_bad_id_does_not_keep_the_others_from_it(cli: Cli) -> None:
     job_id = submitted(cli, "--wait", "true")
     result = cli("restart", "0" * 16, job_id)

@@ -6,7 +6,7 @@ from typing import Any
 from jupyter_tasks.cli import exits, words
 from jupyter_tasks.cli.desk import Desk, filter_options, job_options
 from jupyter_tasks.client import JobHandle
-from jupyter_tasks.errors import BadMessage, TasksError
+from jupyter_tasks.errors import BadMessage, CallerError
 
 
 def change(arguments: argparse.Namespace, desk: Desk) -> int:
@@ -40,13 +40,13 @@ def edit(arguments: argparse.Namespace, desk: Desk) -> int:
 
 
 def _change_each(arguments: argparse.Namespace, desk: Desk) -> int:
-    """One after the other; what fails does not keep the others from it."""
+    """One after the other; a job that cannot does not keep the others from it. The highest code."""
     codes = []
     for job_id in arguments.ids:
         try:
             _change_one(arguments, desk, desk.client.job(job_id))
-        except TasksError as error:
-            desk.printer.hint(words.plain(error.message))
+        except CallerError as error:
+            desk.printer.error(error.code, error.message, error.details)
             codes.append(exits.of_error(error))
     return max(codes, default=exits.OK)
 
