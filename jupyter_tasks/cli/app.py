@@ -11,10 +11,12 @@ from jupyter_tasks.errors import TasksError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
+    _replace_closed_streams()
     arguments = parse(sys.argv[1:] if argv is None else argv)
     # Not before: --help and wrong usage need neither.
     from jupyter_tasks.cli import verbs  # noqa: PLC0415
     from jupyter_tasks.cli.desk import Desk  # noqa: PLC0415
+    from jupyter_tasks.cli.printer import OutputFailed  # noqa: PLC0415
 
     desk = Desk(arguments)
     try:
@@ -27,10 +29,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _ignore_the_rest()
         return exits.BROKEN_PIPE
+    except OutputFailed as failed:
+        _ignore_the_rest()
+        desk.printer.error("output_failed", str(failed), {})
+        return exits.OUTPUT_FAILED
     finally:
         desk.close()
 
 
 def _ignore_the_rest() -> None:
     """Nobody reads any more: let the interpreter's last flush go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+
+
+def _replace_closed_streams() -> None:
+    """Who closes a stream does not want to see it; what is printed must not go to another one."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115

@@ -18,8 +18,10 @@ USAGE: Final = 2
 NO_SERVER: Final = 3
 NOT_FOUND: Final = 4
 CONFLICT: Final = 5
+OUTPUT_FAILED: Final = 74
 LOST: Final = 75
 TIMEOUT: Final = 124
+NOT_STARTED: Final = 126
 CANCELLED: Final = 130
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
@@ -28,9 +30,11 @@ BROKEN_PIPE: Final = 141
 TABLE: Final = """\
 exit codes:
   0  done        1  other error   2  wrong usage   3  no server
-  4  not found   5  conflict      130  interrupted by Ctrl-C
+  4  not found   5  conflict      74  output cannot be written
+  130  interrupted by Ctrl-C      141  the reader of a pipe has gone
 with --wait, --follow and `wait` the job's own:
-  its exit code; 128+n after signal n; 124 after its timeout; 130 cancelled; 75 lost"""
+  its exit code; 128+n after signal n; 124 after its timeout; 126 could not be started;
+  130 cancelled; 75 lost"""
 
 
 def of_error(error: TasksError) -> int:
@@ -54,6 +58,8 @@ def of_job(job: Mapping[str, Any]) -> int:
         return LOST
     if job["reason"] == "timeout":
         return TIMEOUT
+    if job["reason"] == "start" and job["exit_code"] is None:
+        return NOT_STARTED
     if job["signal"]:
         return 128 + int(job["signal"])
     return int(job["exit_code"] or OTHER)

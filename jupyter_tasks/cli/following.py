@@ -1,7 +1,7 @@
 """Following jobs until they end: their output, or how they come on. Ctrl-C stops the following alone."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -149,12 +149,19 @@ def _result(desk: Desk, jobs: list[dict[str, Any]]) -> int:
             desk.printer.document(job)
         elif not desk.printer.is_terminal:
             desk.printer.hint(f"{job['id']} {words.state(job)}")
+        tell_failure(desk, job)
     for job in late:
         told = {"job": job["id"], "state": job["state"]}
         desk.printer.error("timeout", f"Job {job['id']} is still {job['state']}; it goes on.", told)
     if late:
         return exits.OTHER
     return next((code for job in jobs if (code := exits.of_job(job))), exits.OK)
+
+
+def tell_failure(desk: Desk, job: Mapping[str, Any]) -> None:
+    """Say what kept a job from starting, or else went wrong; its own words are in its output."""
+    if job["state"] in (State.FAILED, State.LOST) and job["message"] and not desk.printer.as_json:
+        desk.printer.hint(f"Job {job['id'][:8]} {words.state(job)}: {words.plain(job['message'])}")
 
 
 def _is_over(job: dict[str, Any]) -> bool:

@@ -8,10 +8,19 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from jupyter_tasks.cli import tables, words
+
+
+class OutputFailed(Exception):
+    """What should be printed cannot be written: a full disk, a terminal that has gone."""
+
+    def __init__(self, where: str, error: OSError) -> None:
+        """Say where, and why."""
+        super().__init__(f"{where} cannot be written: {error.strerror or error}.")
 
 
 class Printer:
@@ -31,13 +40,13 @@ class Printer:
 
     def document(self, value: Any) -> None:
         """Print a result as JSON in a line."""
-        print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201 - what it is for
+        self._result(json.dumps(value, ensure_ascii=False))
 
     def line(self, text: str) -> None:
         """Print a result for people."""
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         safe = text.encode(encoding, "replace").decode(encoding)
-        print(safe, flush=True)  # noqa: T201 - what it is for
+        self._result(safe)
 
     def hint(self, text: str) -> None:
         """Tell something that is no result."""
@@ -49,7 +58,13 @@ class Printer:
         self._tell(json.dumps(told, ensure_ascii=False) if self.as_json else words.plain(message))
 
     def _tell(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - what it is for
+        # Where not even this can be said, the exit code is all that is left.
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)  # noqa: T201 - what it is for
+
+    def _result(self, text: str) -> None:
+        with _written("Standard output"):
+            print(text, flush=True)  # noqa: T201 - what it is for
 
     def jobs(self, jobs: Iterable[Mapping[str, Any]]) -> None:
         """Print jobs: a line of JSON each, or a table."""
@@ -59,7 +74,9 @@ class Printer:
         elif self.is_terminal:
             from jupyter_tasks.cli import screen  # noqa: PLC0415 - rich is for terminals alone
 
-            screen.print_jobs([*jobs], self.now, ascii_only=self.ascii_only)
+            told = [*jobs]
+            with _written("Standard output"):
+                screen.print_jobs(told, self.now, ascii_only=self.ascii_only)
         else:
             rows = [tables.job_row(job, self.now) for job in jobs]
             self.line(tables.table(tables.JOB_COLUMNS, rows))
@@ -77,6 +94,19 @@ class Printer:
 
     def raw(self, stream: str, data: bytes) -> None:
         """Print a program's exact bytes to the stream where it wrote them."""
-        target: BinaryIO = sys.stderr.buffer if stream == "err" else sys.stdout.buffer
-        target.write(data)
-        target.flush()
+        is_error = stream == "err"
+        target: BinaryIO = sys.stderr.buffer if is_error else sys.stdout.buffer
+        with _written("Standard error" if is_error else "Standard output"):
+            target.write(data)
+            target.flush()
+
+
+@contextmanager
+def _written(where: str) -> Iterator[None]:
+    """Raises OutputFailed where the system refuses to write; BrokenPipeError goes its way."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFailed(where, error) from None

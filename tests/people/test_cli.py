@@ -342,6 +342,42 @@ def test_a_reader_that_leaves_early_is_no_trouble(cli: Cli, env: dict[str, str])
     assert (result.stdout, result.stderr) == ("1\n141\n", "")
 
 
+@pytest.mark.parametrize("stream", ["", "2"])
+@pytest.mark.parametrize("target", [">/dev/full", ">&-"])
+def test_what_cannot_be_written_is_told_in_a_sentence(
+    cli: Cli, env: dict[str, str], stream: str, target: str
+) -> None:
+    job_id = submitted(cli, "--wait", "echo out")
+    for words in ("list", "list --json", "status", f"logs {job_id}", "submit true", "show 0000"):
+        result = subprocess.run(
+            ["bash", "-c", f"{' '.join(COMMAND)} {words} {stream}{target}"],
+            env=env, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        is_full = (stream, target) == ("", ">/dev/full") and words != "show 0000"
+        assert result.returncode == (74 if is_full else 4 if words == "show 0000" else 0), result
+        assert ("No space left" in result.stderr) == is_full
+        assert "Traceback" not in result.stderr
+        assert "Exception" not in result.stderr
+
+
+def test_a_job_that_was_submitted_is_named_even_where_its_id_cannot_be_printed(
+    env: dict[str, str],
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        words = [*COMMAND, "submit", "true"]
+        result = subprocess.run(
+            words, env=env, check=False, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert re.search(r"Job [0-9a-f]{16} was submitted", result.stderr)
+
+
+@pytest.mark.parametrize("how", ["--wait", "-f"])
+def test_why_a_job_could_not_be_started_is_told(cli: Cli, how: str) -> None:
+    result = cli("submit", how, "--", "no-such-command-at-all")
+    assert result.returncode == 126
+    assert "'no-such-command-at-all' was not found on the PATH" in result.stderr
+
+
 def test_ctrl_c_stops_the_following_alone_and_says_how_to_go_on(
     cli: Cli, env: dict[str, str], tmp_path: Path, client: Client
 ) -> None:

@@ -341,7 +341,7 @@ def test_markup_in_a_name_is_no_markup() -> None:
         ({"state": "failed", "reason": "timeout", "signal": 15}, 124),
         ({"state": "failed", "reason": "memory", "signal": 9}, 137),
         ({"state": "failed", "reason": "start", "exit_code": 127}, 127),
-        ({"state": "failed", "reason": "start"}, 1),
+        ({"state": "failed", "reason": "start"}, 126),
         ({"state": "cancelled", "signal": 15}, 130),
         ({"state": "lost"}, 75),
     ],

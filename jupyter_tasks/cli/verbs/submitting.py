@@ -4,7 +4,8 @@ import argparse
 
 from jupyter_tasks.cli import exits, words
 from jupyter_tasks.cli.desk import Desk, job_options
-from jupyter_tasks.cli.following import follow_output, wait_for
+from jupyter_tasks.cli.following import follow_output, tell_failure, wait_for
+from jupyter_tasks.cli.printer import OutputFailed
 from jupyter_tasks.client import JobHandle
 
 
@@ -16,9 +17,16 @@ def submit(arguments: argparse.Namespace, desk: Desk) -> int:
     if arguments.follow:
         desk.printer.hint(f"Job {handle.id}")
         code = follow_output(desk, handle)
-        return exits.of_job(handle.refresh().wire) if code == exits.OK else code
+        if code != exits.OK:
+            return code
+        tell_failure(desk, handle.refresh().wire)
+        return exits.of_job(handle.wire)
     if not (arguments.wait and desk.printer.as_json):
-        _announce(desk, handle)
+        try:
+            _announce(desk, handle)
+        except OutputFailed:
+            desk.printer.hint(f"Job {handle.id} was submitted.")
+            raise
     if not arguments.wait:
         return exits.OK
     return wait_for(desk, [handle])
