@@ -107,7 +107,9 @@ class Store(Reader, Protocol):
         ...
 
     async def add(self, jobs: Sequence[Job], receipt: Receipt | None = None) -> list[Change]:
-        """Add new jobs, all or none, with their ``submitted`` events; their numbers are given here.
+        """Add new jobs, all or none, with their ``submitted`` events.
+
+        The store takes them over: it puts their numbers into these very jobs.
 
         Where the receipt's key is known with the same hash, nothing is added and the jobs of that
         time come back with ``seq`` 0; with another hash DuplicateKey is raised.

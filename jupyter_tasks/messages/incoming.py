@@ -5,6 +5,7 @@ Whether a folder exists, who asks and what time it is are for others to know.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from posixpath import join, normpath
 from typing import Annotated, Any, Final, TypeVar
 
@@ -53,7 +54,7 @@ JobId = Annotated[str, Meta(min_length=1, max_length=100)]
 Number = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 
-class Message(Struct, forbid_unknown_fields=True, kw_only=True):
+class Message(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """What comes in: nothing in it is ignored."""
 
 
@@ -224,7 +225,7 @@ def to_spec(message: SpecMessage, root_dir: str, former: ShellSpec | None = None
     if former is not None:
         env = {name: _unmask(name, value, former) for name, value in env.items()}
         stdin = former.stdin if stdin == MASK and former.stdin is not None else stdin
-    cwd = root_dir if message.cwd is None else normpath(join(root_dir, message.cwd))
+    cwd = root_dir if message.cwd is None else _below(root_dir, message.cwd)
     return ShellSpec(
         command=command if isinstance(command, str) else tuple(command),
         cwd=cwd,
@@ -233,6 +234,11 @@ def to_spec(message: SpecMessage, root_dir: str, former: ShellSpec | None = None
         tty=message.tty,
         merge_stderr=message.merge_stderr,
     )
+
+
+@lru_cache(maxsize=64)
+def _below(root_dir: str, folder: str) -> str:
+    return normpath(join(root_dir, folder))
 
 
 def default_name(command: str | Sequence[str]) -> str:

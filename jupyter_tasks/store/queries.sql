@@ -22,6 +22,10 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0);
 -- which take several times as long for each row.
 INSERT INTO job ({inserted}) VALUES ({inserted_marks});
 
+-- name: add_new_job
+-- The same for a job that has not lived yet: what is not bound is not paid for, and that is most of it.
+INSERT INTO job ({new}, {unlived}) VALUES ({new_marks}, {unlived_values});
+
 -- name: add_spec
 INSERT INTO spec VALUES (?, ?);
 

@@ -13,7 +13,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from jupyter_tasks.model import Attempt, Change, Job, Kind, ShellSpec, Spec, State, folded
-from jupyter_tasks.store.columns import ATTEMPT, EDITABLE, EDITED, JOB, LIFE
+from jupyter_tasks.store.columns import ATTEMPT, EDITABLE, EDITED, JOB, LIFE, NEW_AS_IS, UNLIVED
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +23,9 @@ _of_attempt: Final = attrgetter(*ATTEMPT[1:])
 _editable: Final = attrgetter("spec", *EDITABLE)
 _life: Final = itemgetter(*LIFE)
 _edited: Final = itemgetter(*EDITED)
+_new_as_is: Final = attrgetter(*NEW_AS_IS)
+_unlived: Final = attrgetter(*UNLIVED)
+_UNLIVED: Final = tuple(UNLIVED.values())
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 #: The kinds that this version can read, as the JSON list that queries take.
 KINDS_JSON: Final = msgspec.json.encode(KINDS).decode()
@@ -44,11 +47,26 @@ def _values(job: Job) -> dict[str, Any]:
     # Plain strings: sqlite3 looks for an adapter of every other class, slowly.
     values["state"] = job.state.value
     values["resume_to"] = None if job.resume_to is None else job.resume_to.value
-    values["tags"] = to_json(job.tags) if job.tags else "[]"
+    values["tags"] = _tags(job)
     values["progress"] = None if job.progress is None else to_json(job.progress)
     values["kind"] = job.kind
     values["folded"] = folded(job.name)
     return values
+
+
+def _tags(job: Job) -> str:
+    return to_json(job.tags) if job.tags else "[]"
+
+
+def is_new(job: Job) -> bool:
+    """Whether the job has not lived yet: ``new`` tells all about it."""
+    return bool(_unlived(job) == _UNLIVED)
+
+
+def new(job: Job, receipt: int | None) -> tuple[Any, ...]:
+    """The job as parameters of add_new_job."""
+    made = (job.state.value, _tags(job), job.kind, folded(job.name), receipt)
+    return (*_new_as_is(job), *made)
 
 
 def inserted(job: Job, receipt: int | None) -> tuple[Any, ...]:
@@ -71,15 +89,10 @@ def is_edit(after: Job, before: Job) -> bool:
     return bool(_editable(after) != _editable(before))
 
 
-def numbered(job: Job, number: int) -> Job:
-    """The job with its number. By hand: ``replace`` takes a third of the time of a bulk submit."""
-    copy = object.__new__(Job)
-    put = object.__setattr__
-    put(copy, "spec", job.spec)
-    for name, value in zip(JOB, _of_job(job), strict=True):
-        put(copy, name, value)
-    put(copy, "number", number)
-    return copy
+def number(jobs: Sequence[Job], first: int) -> None:
+    """Number the new jobs. In place: copies would take a third of the time of a bulk submit."""
+    for n, job in enumerate(jobs, first):
+        object.__setattr__(job, "number", n)
 
 
 def job_of(row: Row) -> Job | None:

@@ -41,15 +41,17 @@ def add(
                 for job in known
             ]
     row = None if receipt is None else _add_receipt(connection, receipt, len(jobs))
-    first = _number(connection, "last_number") + 1
-    added = [rows.numbered(job, number) for number, job in enumerate(jobs, first)]
-    connection.executemany(query("add_job"), [rows.inserted(job, row) for job in added])
-    connection.executemany(query("add_spec"), [(job.number, to_json(job.spec)) for job in added])
+    rows.number(jobs, _number(connection, "last_number") + 1)
+    if all(map(rows.is_new, jobs)):
+        connection.executemany(query("add_new_job"), [rows.new(job, row) for job in jobs])
+    else:
+        connection.executemany(query("add_job"), [rows.inserted(job, row) for job in jobs])
+    connection.executemany(query("add_spec"), [(job.number, to_json(job.spec)) for job in jobs])
     seq = _number(connection, "last_seq") + 1
-    _add_what_follows(connection, added, now)
+    _add_what_follows(connection, jobs, now)
     return [
         Change(event="submitted", at=now, before=None, after=job, seq=number)
-        for number, job in enumerate(added, seq)
+        for number, job in enumerate(jobs, seq)
     ]
 
 

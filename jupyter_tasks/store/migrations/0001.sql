@@ -1,4 +1,5 @@
 -- The first schema. Field names are those of model.py; times are seconds since the epoch.
+-- Checks say "a OR b", not "IN (a, b)": of a list of three or more SQLite makes a table for each row.
 
 PRAGMA application_id = 0x4A54534B;
 
@@ -25,14 +26,16 @@ CREATE TABLE job (
     grace_s             REAL    NOT NULL CHECK (grace_s >= 0),
     max_output_bytes    INTEGER NOT NULL CHECK (max_output_bytes > 0),
     on_lost             TEXT    NOT NULL CHECK (on_lost IN ('fail', 'requeue')),
-    state               TEXT    NOT NULL CHECK (state IN (
-                            'scheduled', 'queued', 'starting', 'running', 'paused',
-                            'succeeded', 'failed', 'cancelled', 'lost')),
+    state               TEXT    NOT NULL CHECK (
+                            state = 'queued' OR state = 'starting' OR state = 'running'
+                            OR state = 'succeeded' OR state = 'failed' OR state = 'cancelled'
+                            OR state = 'lost' OR state = 'scheduled' OR state = 'paused'),
     reason              TEXT    NOT NULL,
     message             TEXT    NOT NULL,
     attempt             INTEGER NOT NULL CHECK (attempt >= 0),
     version             INTEGER NOT NULL CHECK (version >= 1),
-    resume_to           TEXT    CHECK (resume_to IN ('scheduled', 'queued', 'running')),
+    resume_to           TEXT    CHECK (
+                            resume_to = 'scheduled' OR resume_to = 'queued' OR resume_to = 'running'),
     cancel_requested_at REAL,
     cancel_reason       TEXT,
     pause_requested_at  REAL,
@@ -50,7 +53,8 @@ CREATE TABLE job (
     progress            TEXT,
     receipt             INTEGER,
     CHECK ((state = 'paused') = (resume_to IS NOT NULL)),
-    CHECK ((state IN ('succeeded', 'failed', 'cancelled', 'lost')) = (ended_at IS NOT NULL)),
+    CHECK ((state = 'succeeded' OR state = 'failed' OR state = 'cancelled' OR state = 'lost')
+        = (ended_at IS NOT NULL)),
     CHECK (started_at IS NULL OR ended_at IS NULL OR started_at <= ended_at),
     CHECK (state <> 'scheduled' OR due_at IS NOT NULL),
     CHECK (attempt > 0 OR (state NOT IN ('starting', 'running') AND resume_to IS NOT 'running'))
@@ -94,8 +98,10 @@ CREATE TABLE tally (
 CREATE TABLE attempt (
     job            INTEGER NOT NULL,
     number         INTEGER NOT NULL CHECK (number > 0),
-    state          TEXT    NOT NULL CHECK (state IN (
-                       'starting', 'running', 'paused', 'succeeded', 'failed', 'cancelled', 'lost')),
+    state          TEXT    NOT NULL CHECK (
+                       state = 'starting' OR state = 'running' OR state = 'succeeded'
+                       OR state = 'failed' OR state = 'cancelled' OR state = 'lost'
+                       OR state = 'paused'),
     reason         TEXT    NOT NULL,
     message        TEXT    NOT NULL,
     host           TEXT    NOT NULL,
@@ -108,7 +114,7 @@ CREATE TABLE attempt (
     cpu_s          REAL,
     output_bytes   INTEGER NOT NULL CHECK (output_bytes >= 0),
     PRIMARY KEY (job, number),
-    CHECK ((state IN ('starting', 'running', 'paused')) = (ended_at IS NULL))
+    CHECK ((state = 'starting' OR state = 'running' OR state = 'paused') = (ended_at IS NULL))
 ) WITHOUT ROWID;
 -- No job ever has two attempts at once.
 CREATE UNIQUE INDEX attempt_live ON attempt (job) WHERE ended_at IS NULL;
