@@ -89,6 +89,7 @@ class TasksExtension(ExtensionApp):
         from jupyter_tasks.executors.local import LocalExecutor  # noqa: PLC0415 - only a server needs it
         from jupyter_tasks.follow import Outputs  # noqa: PLC0415
         from jupyter_tasks.handlers.heart import Heart  # noqa: PLC0415
+        from jupyter_tasks.handlers.recent import Recent  # noqa: PLC0415
         from jupyter_tasks.manager import Manager  # noqa: PLC0415
         from jupyter_tasks.store import SqliteStore  # noqa: PLC0415
 
@@ -122,6 +123,7 @@ class TasksExtension(ExtensionApp):
                 "jupyter_tasks_socket": self._socket_path(),
                 "jupyter_tasks_attempt_dir": self._executor.attempt_dir,
                 "jupyter_tasks_outputs": self._outputs,
+                "jupyter_tasks_recent": Recent(self._manager),
                 "jupyter_tasks_heart": Heart(self.settings.get("websocket_ping_interval") or None),
             }
         )

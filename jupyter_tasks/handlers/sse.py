@@ -4,7 +4,7 @@ A client that comes back says by Last-Event-ID where it was, and goes on exactly
 """
 
 from contextlib import closing
-from typing import Any, Final
+from typing import Final
 
 from tornado import web
 
@@ -14,8 +14,9 @@ from jupyter_tasks.follow import Cursor, Gap, Slice
 from jupyter_tasks.handlers import records
 from jupyter_tasks.handlers.base import authorized
 from jupyter_tasks.handlers.reading import Reading, Wanted
+from jupyter_tasks.handlers.recent import Forgotten, Gone, Recent, Seen
 from jupyter_tasks.handlers.streaming import EventStreamHandler, event
-from jupyter_tasks.handlers.watching import Forgotten, Gone, JobWatch, Seen
+from jupyter_tasks.handlers.watching import JobWatch
 from jupyter_tasks.messages.streams import EventsQuery, JobEventsQuery
 from jupyter_tasks.model import Job
 
@@ -37,7 +38,8 @@ class EventsHandler(EventStreamHandler):
         after = self._after(query)
         seq = await self.manager.store.last_seq() if after is None else after
         wanted = messages.to_filter(query, self.owner)
-        with closing(JobWatch(self.manager, wanted, seq)) as watch:
+        recent: Recent = self.settings["jupyter_tasks_recent"]
+        with closing(JobWatch(self.manager, recent, wanted, _news, seq)) as watch:
             await self.events(self._send(watch))
 
     def _after(self, query: EventsQuery) -> int | None:
@@ -55,32 +57,28 @@ class EventsHandler(EventStreamHandler):
         await self.send(b"id: %d\n\n" % watch.seq)
         while True:
             try:
-                seen = await watch.next()
+                events = await watch.missed()
             except Forgotten:
                 seq = await watch.skip()
-                await self.send(event("reset", {"seq": seq}, seq))
-                continue
-            for one in seen:
-                await self.send(_news(one))
+                events = event("reset", {"seq": seq}, seq)
+            if events:
+                await self.send(events)
+            else:
+                await watch.wait()
 
 
 def _news(one: Seen | Gone) -> bytes:
-    if isinstance(one, Seen) and one.event is None:
-        assert one.job.progress is not None
-        data: dict[str, Any] = {
-            "job_id": one.job.id,
-            "attempt": one.job.attempt,
-            "progress": messages.from_progress(one.job.progress),
-        }
-        return event("progress", data)
-    change = one.event
-    assert change is not None
-    job = one.job if isinstance(one, Seen) else change.after
+    change, job = one.happening.change, one.happening.job
+    if change is None:
+        assert job is not None
+        assert job.progress is not None
+        progress = messages.from_progress(job.progress)
+        return event("progress", {"job_id": job.id, "attempt": job.attempt, "progress": progress})
     data = {
         "seq": one.seq,
         "event": change.event,
         "at": change.at,
-        "job": None if job is None else messages.from_job(job),
+        "job": one.happening.json(),
         "job_id": change.job.id,
     }
     return event("job", data, one.seq)

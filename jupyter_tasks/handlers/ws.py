@@ -7,6 +7,7 @@ nothing. So a slow client costs no memory: it is behind in the files and in the 
 import asyncio
 from collections.abc import Coroutine
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -18,10 +19,12 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from jupyter_tasks import messages
 from jupyter_tasks.errors import BadMessage, TasksError
 from jupyter_tasks.follow import Cursor, Gap, Slice
+from jupyter_tasks.handlers import frames
 from jupyter_tasks.handlers.base import TasksMixin, authorized
 from jupyter_tasks.handlers.heart import Heart
 from jupyter_tasks.handlers.reading import Reading, Wanted
-from jupyter_tasks.handlers.watching import Forgotten, Gone, JobWatch, Seen
+from jupyter_tasks.handlers.recent import Forgotten, Gone, Recent, Seen
+from jupyter_tasks.handlers.watching import JobWatch
 from jupyter_tasks.messages.streams import Ping, Read, SocketRequest, Stop, Watch
 from jupyter_tasks.model import Filter, Job
 
@@ -57,6 +60,9 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
     def max_message_size(self) -> int:
         """What a client may say at once."""
         return _MAX_MESSAGE_BYTES
+
+    def get_compression_options(self) -> None:
+        """None: we write frames as they are."""
 
     def open(self) -> None:
         """Wait for the first request."""
@@ -142,30 +148,30 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
     async def _watch(self, request: Watch, wanted: Filter) -> None:
         known, after = request.id, request.after
         seq = await self.manager.store.last_seq() if after is None else after
-        with closing(JobWatch(self.manager, wanted, seq)) as watch:
+        recent: Recent = self.settings["jupyter_tasks_recent"]
+        with closing(JobWatch(self.manager, recent, wanted, _News(known), seq)) as watch:
             if after is None:
                 await self._snapshot(known, wanted)
             else:
-                await self._resume(known, watch, wanted)
+                await self._catch_up(known, watch, wanted)
             await self._send({"type": "live", "id": known, "seq": watch.seq})
             while True:
-                await self._tell(known, watch, wanted)
+                if await self._catch_up(known, watch, wanted):
+                    await self._send({"type": "live", "id": known, "seq": watch.seq})
+                await watch.wait()
 
-    async def _resume(self, stream_id: StreamId, watch: JobWatch, wanted: Filter) -> None:
+    async def _catch_up(self, stream_id: StreamId, watch: JobWatch, wanted: Filter) -> bool:
+        """Tell all that has happened; whether it had to begin anew for that."""
         try:
-            while seen := await watch.missed():
-                for one in seen:
-                    await self._send(_news(stream_id, one))
+            is_behind = True
+            while is_behind:
+                async with self._turn:
+                    if is_behind := bool(news := await watch.missed()):
+                        await self._write(news)
         except Forgotten:
             await self._begin_anew(stream_id, watch, wanted)
-
-    async def _tell(self, stream_id: StreamId, watch: JobWatch, wanted: Filter) -> None:
-        try:
-            for one in await watch.next():
-                await self._send(_news(stream_id, one))
-        except Forgotten:
-            await self._begin_anew(stream_id, watch, wanted)
-            await self._send({"type": "live", "id": stream_id, "seq": watch.seq})
+            return True
+        return False
 
     async def _begin_anew(self, stream_id: StreamId, watch: JobWatch, wanted: Filter) -> None:
         """What was missed is no longer known: the client forgets what it has, and gets it all."""
@@ -193,7 +199,7 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
                 async with self._turn:
                     piece = await reading.take(_SLICE_BYTES)
                     if isinstance(piece, Slice):
-                        await self._write(_slice(stream_id, reading.attempt, piece), is_binary=True)
+                        await self._write(_slice(stream_id, reading.attempt, piece))
                     elif isinstance(piece, Gap):
                         await self._write(_gap(stream_id, reading.attempt, piece))
                 if piece is None:
@@ -205,18 +211,21 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
     # -- frames ----------------------------------------------------------------------------------
 
     async def _send(self, message: dict[str, Any]) -> None:
-        frame = messages.encode(message)
+        frame = frames.text(messages.encode(message))
         async with self._turn:
             await self._write(frame)
 
-    async def _write(self, frame: bytes, *, is_binary: bool = False) -> None:
-        """Send it and wait until the client has taken most of it; only at one's turn.
+    async def _write(self, data: bytes) -> None:
+        """Send frames and wait until the client has taken most of them; only at one's turn.
 
-        A stream that is stopped meanwhile leaves its frame behind; that one goes first.
+        A stream that is stopped meanwhile leaves its frames behind; those go first.
         """
         if self._unsent is not None and not self._unsent.done():
             await asyncio.wait([self._unsent])
-        self._unsent = asyncio.ensure_future(self.write_message(frame, binary=is_binary))
+        connection = self.ws_connection
+        if connection is None or connection.is_closing() or connection.stream is None:
+            raise WebSocketClosedError
+        self._unsent = connection.stream.write(data)
         self._unsent.add_done_callback(_noticed)
         await asyncio.shield(self._unsent)
         self._silent_beats = 0
@@ -242,12 +251,20 @@ def _noticed(sent: "asyncio.Future[None]") -> None:
         sent.exception()
 
 
-def _news(stream_id: StreamId, one: Seen | Gone) -> dict[str, Any]:
-    if isinstance(one, Seen):
-        job = messages.from_job(one.job)
-        return {"type": "job", "id": stream_id, "seq": one.seq, "job": job}
-    gone = one.event.job.id
-    return {"type": "gone", "id": stream_id, "seq": one.seq, "job": gone, "why": one.why}
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What news look like on a socket: frames under the client's own id."""
+
+    stream_id: StreamId
+
+    def __call__(self, one: Seen | Gone) -> bytes:
+        news: dict[str, Any] = {"id": self.stream_id, "seq": one.seq}
+        if isinstance(one, Seen):
+            news |= {"type": "job", "job": one.happening.json()}
+        else:
+            assert one.happening.change is not None
+            news |= {"type": "gone", "job": one.happening.change.job.id, "why": one.why}
+        return frames.text(messages.encode(news))
 
 
 def _parts(jobs: list[Job]) -> list[list[msgspec.Raw]]:
@@ -267,12 +284,13 @@ def _parts(jobs: list[Job]) -> list[list[msgspec.Raw]]:
 def _slice(stream_id: StreamId, attempt: int, piece: Slice) -> bytes:
     start, end = Cursor(attempt, piece.start), Cursor(attempt, piece.end)
     line = {"type": "output", "id": stream_id, "from": str(start), "cursor": str(end)}
-    return b"%b\n%b" % (messages.encode(line), piece.data)
+    return frames.binary(messages.encode(line), piece.data)
 
 
 def _gap(stream_id: StreamId, attempt: int, gap: Gap) -> bytes:
     start, end = Cursor(attempt, gap.start), Cursor(attempt, gap.end)
-    return messages.encode({"type": "gap", "id": stream_id, "from": str(start), "to": str(end)})
+    gone = {"type": "gap", "id": stream_id, "from": str(start), "to": str(end)}
+    return frames.text(messages.encode(gone))
 
 
 def _id_in(body: bytes) -> StreamId | None:

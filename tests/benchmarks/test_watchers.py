@@ -1,0 +1,79 @@
+"""What watchers cost: the same jobs with nobody looking on, and with two hundred who are."""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.conftest import Board, Row, interleaved
+from tests.eventually import eventually
+from tests.live_server import LiveServer
+from tests.stream_client import Socket, socket
+
+pytestmark = pytest.mark.benchmark
+
+JOBS = 1000
+ECHO = {"spec": {"kind": "shell", "command": ["/bin/echo", "x"], "cwd": "/"}}
+
+
+def _cpu_s(server: LiveServer) -> float:
+    assert server.process is not None
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _succeeded(server: LiveServer) -> int:
+    counts: dict[str, int] = server.ask("GET", "tasks/api/status")[1]["counts"]
+    return counts["succeeded"]
+
+
+def _work(server: LiveServer) -> None:
+    wanted = _succeeded(server) + JOBS
+    server.ask("POST", "tasks/api/jobs", [ECHO] * JOBS)
+    eventually(lambda: _succeeded(server) == wanted, within_s=120)
+
+
+async def _take(ws: Socket) -> None:
+    while await ws.connection.read_message() is not None:
+        pass
+
+
+async def _stop(taking: "asyncio.Task[None]") -> None:
+    taking.cancel()
+    await asyncio.wait([taking])
+
+
+def _cost_s(watchers: int) -> float:
+    """Processor seconds of the server for the jobs, while so many take everything they are told."""
+
+    async def run(server: LiveServer) -> float:
+        async with AsyncExitStack() as stack:
+            for _ in range(watchers):
+                ws = await stack.enter_async_context(socket(server))
+                await ws.send(type="watch", id="w", filter={})
+                taking = asyncio.ensure_future(_take(ws))
+                stack.push_async_callback(_stop, taking)
+            before = _cpu_s(server)
+            await asyncio.to_thread(_work, server)
+            return _cpu_s(server) - before
+
+    options = ("--TasksExtension.max_running=2", "--ServerApp.log_level=ERROR")
+    with LiveServer(*options) as server:
+        return asyncio.run(run(server))
+
+
+def test_two_hundred_watchers(board: Board) -> None:
+    none, ten, many = interleaved(lambda: _cost_s(0), lambda: _cost_s(10), lambda: _cost_s(200))
+    for count, cost in ((10, ten), (200, many)):
+        board.add(
+            Row(
+                f"the server's own processor time for {JOBS} shell no-ops, {count} watchers",
+                "s",
+                cost,
+                "less than 2 x without watchers",
+                cost < 2 * none,
+                {"no watchers": none},
+            )
+        )
