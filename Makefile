@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PYTHON ?=
 TESTS ?= tests
+COVERAGE ?=
 BENCHMARKS ?= tests/benchmarks
 ready = $(VENV)/.ready-$(1)
 
@@ -23,8 +24,8 @@ help: ## List all targets
 demo: $(call ready,demo) ## Train on handwritten digits, kill the server in the middle, lose nothing (2 minutes)
 	@$(BIN)/python notebooks/demo/demo.py
 
-test: $(call ready,test) ## Run all tests
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(if $(COVERAGE),cov,$(call ready,test)) ## Run all tests (with COVERAGE=1: as make cov)
+	@$(if $(COVERAGE),,$(BIN)/python -m pytest $(TESTS))
 
 cov: $(call ready,test) ## Run all tests and measure coverage, subprocesses included; fails below 90 %
 	@$(BIN)/python -m coverage erase
