@@ -118,7 +118,7 @@ def remove_job(state_dir: str | os.PathLike[str], job: str) -> None:
 
 
 def mark(job: str, number: int) -> str:
-    """What every process of the attempt carries in its environment."""
+    """What every process of the attempt carries (see ``posix.marks``)."""
     return f"JUPYTER_TASKS_JOB={job}/{number}"
 
 

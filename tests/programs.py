@@ -37,7 +37,7 @@ DAEMON = python(
     "print('leader ends', flush=True)\n"
 )
 
-#: A daemon that has also emptied its environment, so that no mark is left on it.
+#: A daemon that has also emptied its environment, so that no mark is left there.
 UNMARKED_DAEMON = (
     "env -i setsid sh -c 'exec sleep 300' </dev/null >/dev/null 2>&1 & echo ready; wait"
 )

@@ -20,6 +20,7 @@ from jupyter_tasks.posix.identity import (
     start_time,
 )
 from jupyter_tasks.posix.locks import lock_record, release_lock, take_lock, who_locks
+from jupyter_tasks.posix.marks import marked, worn
 from jupyter_tasks.posix.tree import (
     Process,
     become_subreaper,
@@ -27,7 +28,6 @@ from jupyter_tasks.posix.tree import (
     descendants,
     end_processes,
     is_alive,
-    marked,
     prepare_subreaper,
     rss_bytes,
     send_signal,
@@ -62,4 +62,5 @@ __all__ = [
     "stop_processes",
     "take_lock",
     "who_locks",
+    "worn",
 ]

@@ -56,18 +56,6 @@ def descendants(pid: int) -> list[Process]:
     return found
 
 
-def marked(mark: str) -> list[Process]:
-    """Every process of ours that has the mark (``NAME=value``) in its environment."""
-    wanted = mark.encode()
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and wanted in _environ(name).split(b"\0"):
-            start = start_time(int(name))
-            if start is not None and int(name) != os.getpid():
-                found.append(Process(int(name), start))
-    return found
-
-
 def is_alive(process: Process) -> bool:
     """Whether that very process still runs (a zombie does not)."""
     try:
@@ -163,11 +151,3 @@ def _children(pid: int) -> list[int]:
         except OSError:
             continue  # the thread has just ended
     return found
-
-
-def _environ(pid: str) -> bytes:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read()
-    except OSError:
-        return b""  # somebody else's, or gone

@@ -47,6 +47,7 @@ class Holding:
         self._spec, self._trouble = _read(directory)
         job, number = directory.rstrip("/").split("/")[-2:]
         self.identity: Message = {"job": job, "attempt": int(number)}
+        self._mark = attempt.mark(job, int(number))
         self.runtime_dir = str(self._spec.get("runtime_dir") or posix.default_runtime_dir())
         self._ring = ring
         self._timeout: Timer | None = None
@@ -89,9 +90,10 @@ class Holding:
             self._not_started(self._trouble)
             return
         try:
-            started = shell.start(
-                self._spec["spec"], self._told(report), self._spec.get("umask", 0o022)
-            )
+            with posix.worn(self._mark):
+                started = shell.start(
+                    self._spec["spec"], self._told(report), self._spec.get("umask", 0o022)
+                )
         except shell.CannotStart as error:
             self._not_started(str(error))
             return
@@ -127,7 +129,7 @@ class Holding:
         self._streams = Streams(self._loop, self._came, self._streams_ended)
         self._ladder = Ladder(
             self._loop,
-            mark=attempt.mark(self.identity["job"], self.identity["attempt"]),
+            mark=self._mark,
             grace_s=float(spec.get("grace_s", 10.0)),
             reap=self.reap,
             emptied=self._streams.finish,
@@ -141,7 +143,7 @@ class Holding:
 
     def _told(self, report: str) -> dict[str, str]:
         """What the job learns of us through its environment."""
-        name, _, value = attempt.mark(self.identity["job"], self.identity["attempt"]).partition("=")
+        name, _, value = self._mark.partition("=")
         folder = self._artifacts.give(self.directory)
         return {name: value, "JUPYTER_TASKS_REPORT": report, "JUPYTER_TASKS_ARTIFACTS": folder}
 

@@ -21,7 +21,7 @@ class Ladder:
     """Signals the tree below this process; ``emptied`` is called once, when nothing of it is left.
 
     As a subreaper we become the parent of every orphan: a tree without children of ours is empty.
-    Who escaped even that, with the mark in its environment, is looked for where there is reason to.
+    Who escaped even that, with the mark, is looked for where there is reason to.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Ladder:
         return _alive(posix.descendants(os.getpid())) if _has_children() else []
 
     def _tree(self) -> list[posix.Process]:
-        """All that live below us, and who escaped but kept our environment."""
+        """All that live below us, and who escaped with the mark."""
         return _alive([*posix.descendants(os.getpid()), *posix.marked(self._mark)])
 
 

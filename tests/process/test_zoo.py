@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_tasks import attempt
+from jupyter_tasks import attempt, posix
 from tests import programs
 from tests.eventually import eventually
-from tests.supervised import Supervised, a_plain_supervisor, of_this_test
+from tests.supervised import JOB, Supervised, a_plain_supervisor, of_this_test
 
 
 @pytest.fixture
@@ -36,6 +36,10 @@ def named(pattern: bytes) -> list[int]:
 
 def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def all_are(state: str, pattern: bytes) -> bool:
@@ -233,6 +237,41 @@ def test_a_job_that_kills_its_supervisor_leaves_a_claim_that_nobody_holds(
     assert (probe.held_by, probe.end) == (None, None)
     assert attempt.end_tree(probe.claim) == []
     assert not of_this_test()
+
+
+def test_who_left_everything_behind_is_ended_when_the_supervisor_is_dead(
+    supervised: Supervised,
+) -> None:
+    orphan = programs.UNMARKED_DAEMON.replace("300", "300.25").removesuffix("; wait")
+    supervised.run(f"({orphan}); exec sleep 300")
+    (pid,) = eventually(lambda: named(b"sleep\x00300.25"))
+    assert supervised.pid is not None
+    eventually(lambda: parent_of(pid) == supervised.pid)
+    os.kill(supervised.pid, signal.SIGKILL)
+    with pytest.raises((EOFError, ConnectionResetError)):
+        supervised.hear("ended")
+    claim = attempt.probe(supervised.dir).claim
+    assert claim is not None
+    assert attempt.end_tree(claim) == []
+    assert not named(b"sleep\x00300.25")
+
+
+def test_the_mark_of_one_attempt_is_not_that_of_another(supervised: Supervised) -> None:
+    supervised.run(programs.SLEEP)
+    assert posix.marked(attempt.mark(JOB, 2)) == []
+    (found,) = posix.marked(attempt.mark(JOB, 1))
+    assert b"sleep" in Path(f"/proc/{found.pid}/cmdline").read_bytes()
+    supervised.tell(do="kill", reason="user")
+    supervised.end()
+
+
+def test_the_limit_that_carries_the_mark_is_not_a_limit(supervised: Supervised) -> None:
+    supervised.run_to_end("grep 'realtime timeout' /proc/self/limits")
+    soft, hard = supervised.text().split()[3:5]
+    assert int(soft) >= 2**61, "more than 70,000 years of microseconds"
+    assert hard == b"unlimited"
+    own = Path(f"/proc/{supervised.pid}/limits").read_text()
+    assert own.partition("realtime timeout")[2].split()[:2] == ["unlimited", "unlimited"]
 
 
 def test_a_cleaner_that_removed_socket_and_pipe_ends_nothing(supervised: Supervised) -> None:
