@@ -144,4 +144,11 @@ class NoServer(ServerError):
 
 def no_such_job(job_id: str) -> NoSuchThing:
     """The error for an id that names no job of this owner (also for somebody else's job)."""
-    return NoSuchThing(f"This server knows no job {job_id!r} of yours.", job=job_id)
+    shown = shortened(job_id)
+    return NoSuchThing(f"This server knows no job {shown!r} of yours.", job=shown)
+
+
+def shortened(text: str, longest: int = 100) -> str:
+    """The text for a message: where it is longer, its middle is left out."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"

@@ -246,12 +246,16 @@ def step(job: Job, event: Event, now: float) -> tuple[Job, list[Effect]]:
 
     Raises IllegalTransition where the job's state does not allow the event; then nothing changed.
     """
-    allowed = TABLE[job.state].get(type(event))
-    if allowed is None or not _makes_sense(job, event):
+    if not is_possible(job, event):
         raise _illegal(job, event)
     after, effects = _apply(job, event, now)
-    assert after.state in allowed, (job, event, after)
+    assert after.state in TABLE[job.state][type(event)], (job, event, after)
     return replace(after, version=job.version + 1, updated_at=now), effects
+
+
+def states_of(event: Event) -> frozenset[State]:
+    """The states in which the event can happen to a job, or to some."""
+    return frozenset(state for state in TABLE if type(event) in TABLE[state])
 
 
 def attempt_after(job: Job, before: Job) -> Attempt | None:
@@ -285,8 +289,10 @@ def _attempt_row(job: Job) -> Attempt:
     )
 
 
-def _makes_sense(job: Job, event: Event) -> bool:
-    """What the bare state cannot tell: paused means one thing before the start, another after it."""
+def is_possible(job: Job, event: Event) -> bool:
+    """Whether the event can happen to the job: the bare state does not tell all about a pause."""
+    if type(event) not in TABLE[job.state]:
+        return False
     if job.state is State.PAUSED:
         if job.resume_to is State.RUNNING:
             return not isinstance(event, RunAsked | Edited)

@@ -45,10 +45,22 @@ def print_piece(desk: Desk, piece: Piece, stream: str = "all") -> None:
         desk.printer.document(record_json(piece))
     elif kind in ("out", "err"):
         desk.printer.raw(kind, piece.record.payload or b"")
-    elif piece.record.header.get("code") == "output_lost":
-        desk.printer.hint(f"[{(piece.record.payload or b'').decode()}]")
-    elif kind == "gap":
-        desk.printer.hint("[some output was thrown away here: it was more than is kept]")
+    elif told := _loss(piece):
+        desk.printer.hint(told)
+
+
+def _loss(piece: Piece) -> str:
+    """What was lost here, and how much; nothing for any other record."""
+    header = piece.record.header
+    if header.get("code") == "output_lost":
+        return f"[before {piece.cursor}: {(piece.record.payload or b'').decode()}]"
+    if header["k"] != "gap":
+        return ""
+    start, end = (int(header[name].partition(".")[2]) for name in ("from", "to"))
+    return (
+        f"[{end - start} bytes from {header['from']} to {header['to']} were thrown away: "
+        "more was printed than --max-output keeps]"
+    )
 
 
 def record_json(piece: Piece) -> dict[str, Any]:
@@ -63,13 +75,15 @@ def last_lines(pieces: list[Piece], lines: int, stream: str = "all") -> list[Pie
     """The pieces with the last lines of what was printed, the first of them cut."""
     kinds = ("out", "err") if stream == "all" else (stream,)
     kept: list[Piece] = []
-    left = lines
+    left, is_begun = lines, False
     for piece in reversed(pieces):
         payload = piece.record.payload or b""
         if piece.record.header["k"] not in kinds or not payload:
+            kept += [piece] if _loss(piece) else []
             continue
         # The newline at the very end ends a line; it begins none.
-        left += not kept and payload.endswith(b"\n")
+        left += not is_begun and payload.endswith(b"\n")
+        is_begun = True
         newlines = payload.count(b"\n")
         if newlines >= left:
             if last := _cut(payload, left):
@@ -84,14 +98,15 @@ def tail_pieces(
     handle: JobHandle, lines: int, attempt: int | None, stream: str = "all"
 ) -> list[Piece]:
     """So much of the output's end that it holds the lines, or all of it."""
-    size, before = _FIRST_TAIL_BYTES, -1
+    size = _FIRST_TAIL_BYTES
     while True:
         pieces = [*handle.records(tail=size, attempt=attempt)]
         wanted = [piece for piece in pieces if stream in ("all", piece.record.header["k"])]
         found = sum((piece.record.payload or b"").count(b"\n") for piece in wanted)
-        if found > lines or len(pieces) == before:
+        end = int(pieces[-1].cursor.partition(".")[2]) if pieces else 0
+        if found > lines or size >= end:
             return pieces
-        size, before = size * 8, len(pieces)
+        size *= 8
 
 
 def wait_for(desk: Desk, handles: list[JobHandle], timeout_s: float | None = None) -> int:

@@ -132,6 +132,10 @@ class OutputFollower:
         """Where the last whole record ends at the moment."""
         return await self._segments.boundary(None)
 
+    def gaps(self) -> list[Gap]:
+        """What has been thrown away from here on, so far."""
+        return self._segments.gaps(self.offset)
+
     def wake(self) -> None:
         """Let the reader look again now: something else than its output has changed."""
         self._was_woken = True

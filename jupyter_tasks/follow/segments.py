@@ -98,6 +98,13 @@ class Segments:
             nearest=found,
         )
 
+    def gaps(self, offset: int) -> list[Gap]:
+        """What has been thrown away from this offset on, between the segments that there are."""
+        self._refresh()
+        ends = [0, *(start + self._size(start) for start in self._starts)]
+        between = zip(ends, self._starts, strict=False)
+        return [Gap(max(end, offset), start) for end, start in between if max(end, offset) < start]
+
     def close(self) -> None:
         """Close the files; a later read opens them again."""
         for start in tuple(self._fds):

@@ -16,7 +16,7 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
 
 from jupyter_tasks import messages
-from jupyter_tasks.errors import NoSuchThing
+from jupyter_tasks.errors import NoSuchThing, shortened
 from jupyter_tasks.handlers.base import TasksHandler, authorized
 from jupyter_tasks.messages import Artifact, AttemptQuery
 from jupyter_tasks.model import Job
@@ -61,7 +61,8 @@ class ArtifactHandler(_ArtifactHandler):
         folder = await self.folder(job_id)
         descriptor = await IOLoop.current().run_in_executor(None, _open, folder, path)
         if descriptor is None:
-            raise NoSuchThing(f"Job {job_id} has no artifact {path!r}.", job=job_id, path=path)
+            shown = shortened(path)
+            raise NoSuchThing(f"Job {job_id} has no artifact {shown!r}.", job=job_id, path=shown)
         with os.fdopen(descriptor, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             self.set_header("Content-Type", "application/octet-stream")

@@ -28,6 +28,7 @@ from jupyter_tasks.errors import (
     Superseded,
     TasksError,
     TooLarge,
+    shortened,
 )
 from jupyter_tasks.handlers.forward import Forwarded, delays, is_set_within, send
 from jupyter_tasks.manager import Manager
@@ -349,5 +350,5 @@ class UnknownRouteHandler(TasksHandler):
         if not self.current_user:
             raise web.HTTPError(403)
         raise NoSuchThing(
-            f"There is no {self.request.path} here; GET tasks/api/openapi.json lists all routes."
+            f"There is no {shortened(self.request.path)} here; GET tasks/api/openapi.json lists all routes."
         )

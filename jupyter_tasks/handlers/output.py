@@ -28,7 +28,7 @@ class OutputHandler(StreamHandler):
     @web.authenticated
     @authorized("read")
     async def get(self, job_id: str) -> None:
-        """The output in the wanted format; a gap is told in records and json, not in text."""
+        """The output in the wanted format; text alone tells no loss, unless it is asked to."""
         query = self.query(OutputQuery)
         wanted = Wanted.parse(job_id, query.cursor, query.tail, query.attempt, query.follow)
         with closing(await Reading.open(self.settings, self.owner, wanted)) as reading:
@@ -39,9 +39,12 @@ class OutputHandler(StreamHandler):
         self.set_header("Content-Type", _MEDIA[query.format])
         self.set_header("X-Tasks-Cursor", str(reading.cursor))
         end = None
-        if not query.follow:
+        if query.follow:
+            self.be_live()
+        else:
             end = (await reading.end()).offset
             self.set_header("X-Tasks-Next", f"{reading.attempt}.{end}")
+            self._tell_gaps(reading)
         await self.flush()
         encode = _encoder(reading.attempt, query)
         while (piece := await reading.next(SLICE_BYTES, until=end)) is not None:
@@ -49,13 +52,28 @@ class OutputHandler(StreamHandler):
             if encoded := encode(piece):
                 await self.send(encoded)
 
+    def _tell_gaps(self, reading: Reading) -> None:
+        """What has been thrown away: plain text has no other place for it."""
+        gaps = [records.gap_record(reading.attempt, gap) for gap in reading.gaps()]
+        if gaps:
+            told = ", ".join(f"{gap['from']}-{gap['to']}" for gap in gaps)
+            self.set_header("X-Tasks-Gaps", told)
+
 
 def _encoder(attempt: int, query: OutputQuery) -> Callable[[Slice | Gap], bytes]:
+    if query.format == "text" and query.losses:
+        return partial(_as_marked_text, attempt, query.stream)
     return partial(_ENCODERS[query.format], attempt, query.stream)
 
 
 def _as_text(_attempt: int, stream: str, piece: Slice | Gap) -> bytes:
     return records.text_of(piece, stream) if isinstance(piece, Slice) else b""
+
+
+def _as_marked_text(attempt: int, stream: str, piece: Slice | Gap) -> bytes:
+    if isinstance(piece, Slice):
+        return records.text_of(piece, stream, losses=True)
+    return records.gap_mark(attempt, piece)
 
 
 def _as_records(attempt: int, _stream: str, piece: Slice | Gap) -> bytes:

@@ -140,6 +140,11 @@ class Reading:
         assert self._follower is not None
         return Cursor(self.attempt, await self._follower.end())
 
+    def gaps(self) -> list[Gap]:
+        """What has been thrown away from the cursor on, as far as is known at the moment."""
+        assert self._follower is not None
+        return self._follower.gaps()
+
     def close(self) -> None:
         """Let go of everything; may be called twice."""
         self._unsubscribe()

@@ -12,11 +12,15 @@ from jupyter_tasks.records import read_records
 
 #: A header, and the size of its payload where it has one (which is its last field).
 _HEADER: Final = re.compile(rb'\{"k": ?"([a-z_]+)"[^\n]*?(?:"n": ?([0-9]+))?\}\n')
+_LOST: Final = b'"output_lost"'
 _STREAMS: Final = {"out": (b"out",), "err": (b"err",), "all": (b"out", b"err")}
 
 
-def text_of(piece: Slice, stream: str) -> bytes:
-    """The program's own bytes in the slice, of one stream or of both in the order they came."""
+def text_of(piece: Slice, stream: str, *, losses: bool = False) -> bytes:
+    """The program's own bytes in the slice, of one stream or of both in the order they came.
+
+    ``losses``: with a line of ours wherever some of them could not be kept.
+    """
     data, wanted, at, found = piece.data, _STREAMS[stream], 0, []
     while match := _HEADER.match(data, at):
         at = match.end()
@@ -24,8 +28,21 @@ def text_of(piece: Slice, stream: str) -> bytes:
             size = int(match[2])
             if match[1] in wanted:
                 found.append(data[at : at + size])
+            elif losses and _LOST in match[0]:
+                found.append(_mark(data[at : at + size].decode()))
             at += size + 1
     return b"".join(found)
+
+
+def gap_mark(attempt: int, gap: Gap) -> bytes:
+    """A line of text that tells what was thrown away."""
+    start, end = Cursor(attempt, gap.start), Cursor(attempt, gap.end)
+    words = f"{gap.end - gap.start} bytes of records ({start} to {end}) were thrown away: "
+    return _mark(words + "more was printed than max_output_bytes keeps.")
+
+
+def _mark(words: str) -> bytes:
+    return f"\n[jupyter_tasks: {words}]\n".encode()
 
 
 def gap_record(attempt: int, gap: Gap) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class StreamHandler(TasksHandler):
                     raise
                 await self.break_off(error)
 
+    def be_live(self) -> None:
+        """Ask proxies on the way to pass on at once what comes, and to keep none of it."""
+        self.set_header("X-Accel-Buffering", "no")
+        self.set_header("Cache-Control", "no-cache, no-store")
+
     async def send(self, piece: bytes) -> None:
         """Send it and wait until the client has taken most of it."""
         self.write(piece)
@@ -67,7 +72,7 @@ class EventStreamHandler(StreamHandler):
     async def events(self, work: Coroutine[Any, Any, None]) -> None:
         """Send events by this work."""
         self.set_header("Content-Type", "text/event-stream")
-        self.set_header("X-Accel-Buffering", "no")
+        self.be_live()
         heart: Heart = self.settings["jupyter_tasks_heart"]
         heart.listen(self, self._beat)
         try:

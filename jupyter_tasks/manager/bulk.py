@@ -1,22 +1,34 @@
 """The same for many jobs: all that a filter accepts now, so many at once that they share commits."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 
 from jupyter_tasks.contracts import Reader
 from jupyter_tasks.errors import CallerError
-from jupyter_tasks.model import Filter, Job
+from jupyter_tasks.model import Filter, Job, State
 
 #: How many jobs are worked on at once: enough to fill a group commit.
 _WIDTH = 64
 _PAGE = 500
 
 
+def within(wanted: Filter, states: Collection[State]) -> Filter | None:
+    """The filter for those in these states; None where it accepts none of them."""
+    narrowed = tuple(state for state in wanted.states or State if state in states)
+    return replace(wanted, states=narrowed) if narrowed else None
+
+
 async def each(
-    store: Reader, wanted: Filter, act: Callable[[Job], Awaitable[object]]
+    store: Reader,
+    wanted: Filter | None,
+    act: Callable[[Job], Awaitable[object]],
+    *,
+    is_meant: Callable[[Job], bool],
 ) -> dict[str, int]:
-    """Do it to each; counts who could and who not (the life cycle's refusal stops nobody else)."""
-    jobs = await _accepted(store, wanted)
+    """Do it to each that is meant; counts them, who could and who not (which stops nobody else)."""
+    accepted = [] if wanted is None else await _accepted(store, wanted)
+    jobs = [job for job in accepted if is_meant(job)]
     width = asyncio.Semaphore(_WIDTH)
 
     async def one(job: Job) -> bool:

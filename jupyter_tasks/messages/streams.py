@@ -17,7 +17,7 @@ Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
 class OutputQuery(Message):
-    """The query string of a job's output."""
+    """The query string of a job's output. ``losses``: a line in text wherever some of it was lost."""
 
     format: Literal["text", "records", "json"] = "text"
     stream: Literal["out", "err", "all"] = "all"
@@ -25,6 +25,7 @@ class OutputQuery(Message):
     tail: Bytes | None = None
     follow: bool = False
     attempt: Number | None = None
+    losses: bool = False
 
 
 class EventsQuery(ListQuery):

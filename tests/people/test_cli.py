@@ -165,6 +165,18 @@ def test_the_end_of_the_output_is_printed_line_by_line(cli: Cli) -> None:
     assert len(cli("logs", job_id, "--stream", "out").stdout.splitlines()) == 2000
 
 
+def test_what_was_lost_is_told_with_its_place_and_size_beside_the_exact_bytes(
+    cli: Cli, client: Client
+) -> None:
+    job_id = submitted(cli, "--wait", "--max-output", "256K", "seq 200000")
+    told = r"\[\d+ bytes from 1\.\d+ to 1\.\d+ were thrown away: .*\]\n"
+    for words in (["logs", job_id], ["logs", "-n", "1000000", job_id]):
+        result = cli(*words)
+        assert re.fullmatch(told, result.stderr), result.stderr
+        assert result.stdout.encode() == client.job(job_id).output()
+    assert cli("logs", "-n", "2", job_id).stderr == ""
+
+
 # -- changing ----------------------------------------------------------------------------------
 
 
@@ -190,7 +202,11 @@ def test_a_job_is_paused_resumed_cancelled_and_deleted(cli: Cli, client: Client)
 def test_jobs_are_changed_by_filter(cli: Cli) -> None:
     for _ in range(2):
         submitted(cli, "--tag", "bulk", "--wait", "true")
-    assert cli("cancel", "--tag", "bulk").stdout == "cancel: 0 of 2 jobs, 2 refused\n"
+    assert cli("cancel", "--tag", "bulk").stdout.startswith("cancel: 0 jobs; among these")
+    waiting = submitted(cli, "--tag", "bulk", "sleep 60")
+    assert cli("pause", "--tag", "bulk").stdout == "pause: 1 of 1 jobs\n"
+    assert cli("cancel", "--tag", "bulk").stdout == "cancel: 1 of 1 jobs\n"
+    cli("wait", waiting)
     assert cli("delete", "--tag", "bulk", "--state", "succeeded").stdout == "delete: 2 of 2 jobs\n"
 
 

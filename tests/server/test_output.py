@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from jupyter_tasks.follow import Slice
+from jupyter_tasks.handlers.records import text_of
+from jupyter_tasks.records import encode_record
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 from tests.stream_client import Pipe, get, payloads, submit, until
@@ -136,6 +140,44 @@ def test_what_was_thrown_away_is_told_in_records_and_json(server: LiveServer) ->
     after, headers = body(server, f"jobs/{job}/output?format=records&cursor={gap['to']}")
     assert records.endswith(after)
     assert headers["x-tasks-cursor"] == gap["to"]
+
+
+def test_text_tells_what_was_thrown_away_in_a_header_or_in_a_line_where_it_is_wanted(
+    server: LiveServer,
+) -> None:
+    job = submit(server, "seq 200000", max_output_bytes=256 * 1024)
+    until(server, job)
+    lines = body(server, f"jobs/{job}/output?format=json")[0].splitlines()
+    [gap] = [line for line in map(json.loads, lines) if line["k"] == "gap"]
+    pure, headers = body(server, f"jobs/{job}/output")
+    marked, _ = body(server, f"jobs/{job}/output?losses=true")
+    size = int(gap["to"].split(".")[1]) - int(gap["from"].split(".")[1])
+
+    assert headers["x-tasks-gaps"] == f"{gap['from']}-{gap['to']}"
+    before, mark, after = re.split(rb"\n(\[jupyter_tasks: .*\])\n", marked)
+    assert before + after == pure
+    assert f"{size} bytes of records ({gap['from']} to {gap['to']})" in mark.decode()
+    assert "x-tasks-gaps" not in body(server, f"jobs/{job}/output?cursor={gap['to']}")[1]
+
+
+def test_text_tells_what_a_full_disk_could_not_take_where_it_is_wanted() -> None:
+    note = encode_record("note", 1.0, b"9 bytes were lost", code="output_lost", bytes=9)
+    other = encode_record("note", 1.0, b"something else", code="other")
+    data = b"".join(map(bytes, [*encode_record("out", 0.5, b"a"), *note, *other]))
+    piece = Slice(0, len(data), data)
+
+    assert text_of(piece, "all") == b"a"
+    assert text_of(piece, "out", losses=True) == b"a\n[jupyter_tasks: 9 bytes were lost]\n"
+
+
+def test_proxies_are_asked_to_pass_on_at_once_what_is_followed(server: LiveServer) -> None:
+    job = submit(server, "true")
+    until(server, job)
+    for path in (f"jobs/{job}/output?follow=true", f"jobs/{job}/events"):
+        headers = body(server, path)[1]
+        assert headers["x-accel-buffering"] == "no"
+        assert "no-cache" in headers["cache-control"]
+    assert "x-accel-buffering" not in body(server, f"jobs/{job}/output")[1]
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,15 @@ def change(arguments: argparse.Namespace, desk: Desk) -> int:
     if desk.printer.as_json:
         desk.printer.document(counts)
     else:
-        refused = f", {counts['refused']} refused" if counts["refused"] else ""
-        desk.printer.line(
-            f"{arguments.verb}: {counts['done']} of {counts['matched']} jobs{refused}"
-        )
+        desk.printer.line(_counted(arguments.verb, counts))
     return exits.OK
+
+
+def _counted(verb: str, counts: dict[str, int]) -> str:
+    if not counts["matched"]:
+        return f"{verb}: 0 jobs; among these there is none that this can be done to."
+    refused = f", {counts['refused']} had moved on" if counts["refused"] else ""
+    return f"{verb}: {counts['done']} of {counts['matched']} jobs{refused}"
 
 
 def edit(arguments: argparse.Namespace, desk: Desk) -> int:
