@@ -4,11 +4,12 @@ Everybody who may listen sees the events of all owners: so they say nothing of w
 """
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jupyter_events import EventLogger
 
-from jupyter_tasks.model import Change
+if TYPE_CHECKING:  # every server loads this module, and few the model
+    from jupyter_tasks.model import Change
 
 JOB_SCHEMA_ID: Final = "https://events.jupyter.org/jupyter_tasks/job/v1"
 JOB_SCHEMA_PATH: Final = Path(__file__).parent / "event_schemas" / "job" / "v1.yaml"
@@ -20,7 +21,7 @@ def register(event_logger: EventLogger) -> None:
         event_logger.register_event_schema(JOB_SCHEMA_PATH)
 
 
-def emit(event_logger: EventLogger, change: Change) -> None:
+def emit(event_logger: EventLogger, change: "Change") -> None:
     """Tell that this has happened."""
     job = change.job
     event_logger.emit(

@@ -1,23 +1,29 @@
-"""The server extension: its settings, and the only place that chooses and wires the parts."""
+"""The server extension: its settings, and when it sleeps and wakes up. ``engine`` has the rest."""
 
 import asyncio
-import getpass
 import hashlib
 import os
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.utils import url_path_join
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.web import Application
 from traitlets import Bool, Int, List, TraitError, Unicode, default, validate
 
-from jupyter_tasks import events, posix
-from jupyter_tasks._version import __version__
-from jupyter_tasks.feed import News
-from jupyter_tasks.model import Change
+from jupyter_tasks import asleep, events, posix
+from jupyter_tasks.errors import StoreUnavailable
+
+if TYPE_CHECKING:  # loaded when the server wakes up, and not before
+    from jupyter_tasks.engine import Engine
+    from jupyter_tasks.store import SqliteStore
+
+#: Waits between tries to open a database with work in it.
+_TROUBLE_S = (1.0, 5.0, 60.0)
 
 
 class TasksExtension(ExtensionApp):
@@ -78,151 +84,125 @@ class TasksExtension(ExtensionApp):
             raise TraitError(f"{proposal['trait'].name} must be at least 1, not {value}.")
         return value
 
-    #: Whether the parts were made: Jupyter stops also an extension that failed to load.
-    _is_ready = False
-    _standby_task: asyncio.Task[None] | None = None
-
-    # -- wiring ----------------------------------------------------------------------------------
+    _place: asleep.Place | None = None
+    _post: asleep.Post | None = None
+    _engine: "Engine | None" = None
+    _beginning: asyncio.Task[None] | None = None
+    _waking: asyncio.Task[None] | None = None
 
     def initialize_settings(self) -> None:
-        """Make the parts; nothing runs yet."""
-        from jupyter_tasks.executors.local import LocalExecutor  # noqa: PLC0415 - only a server needs it
-        from jupyter_tasks.follow import Outputs  # noqa: PLC0415
-        from jupyter_tasks.handlers.heart import Heart  # noqa: PLC0415
-        from jupyter_tasks.handlers.recent import Recent  # noqa: PLC0415
-        from jupyter_tasks.manager import Manager  # noqa: PLC0415
-        from jupyter_tasks.store import SqliteStore  # noqa: PLC0415
-
-        self._state = posix.private_dir(Path(self.state_dir).expanduser().absolute())
-        self._runtime = posix.private_dir(Path(self.runtime_dir))
-        self._store = SqliteStore.open(self._state / "tasks.sqlite")
-        self._executor = LocalExecutor(
-            state_dir=self._state,
-            runtime_dir=self._runtime,
-            log=self.log,
-            fork=self.fork,
-            python=list(self.python_command) or None,
-        )
-        self._manager = Manager(
-            store=self._store,
-            executor=self._executor,
-            max_running=self.max_running,
-            keep_events=self.keep_events,
-            log=self.log,
-        )
-        self._outputs = Outputs(self.log)
-        self._closers: list[Callable[[], None]] = []
-        self._is_ready = True
-        self.settings.update(
-            {
-                "jupyter_tasks_manager": self._manager,
-                "jupyter_tasks_account": getpass.getuser(),
-                "jupyter_tasks_facts": self._facts,
-                "jupyter_tasks_max_body_bytes": self.max_body_bytes,
-                "jupyter_tasks_state_dir": self._state,
-                "jupyter_tasks_socket": self._socket_path(),
-                "jupyter_tasks_attempt_dir": self._executor.attempt_dir,
-                "jupyter_tasks_outputs": self._outputs,
-                "jupyter_tasks_recent": Recent(self._manager),
-                "jupyter_tasks_heart": Heart(self.settings.get("websocket_ping_interval") or None),
-            }
+        """Make our folders; what lies in them is looked at once the server runs."""
+        state = posix.private_dir(Path(self.state_dir).expanduser().absolute())
+        runtime = posix.private_dir(Path(self.runtime_dir))
+        digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
+        self._place = asleep.Place(
+            state_dir=state, runtime_dir=runtime, socket=runtime / f"server-{digest}.sock"
         )
 
     def initialize_handlers(self) -> None:
-        """Add our routes."""
-        from jupyter_tasks.handlers import routes  # noqa: PLC0415 - only a server needs it
-
-        self.handlers.extend(routes.handlers())
+        """Put a gate where our routes will be."""
+        assert self.serverapp is not None
+        app = self.serverapp.web_app
+        self._gate = asleep.Gate(
+            app, url_path_join(app.settings["base_url"], "tasks/"), self._admit
+        )
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
-        """Once the server's loop runs: take the manager's role, or follow who has it."""
-        from jupyter_tasks.standby import Standby  # noqa: PLC0415 - only a server needs it
-
+        """Once the server's loop runs: sleep until we are needed, which may be at once."""
         self._started_at = time.time()
-        self._event_logger = serverapp.event_logger
-        events.register(self._event_logger)
-        self._manager.feed.subscribe(self._tell_jupyter)
-        self._standby = Standby(
-            manager=self._manager,
-            lock_path=self._state / "manager.lock",
-            socket_path=self._socket_path(),
-            on_active=self._serve_socket,
-            on_superseded=self._stop_socket,
-            may_lead=not self._store.info.read_only,
-            log=self.log,
-        )
-        if self._store.info.message:
-            self.log.warning(self._store.info.message)
-        self._standby_task = asyncio.ensure_future(self._standby.run())
+        # Who listens to all events hears those alone whose schema was known by then.
+        events.register(serverapp.event_logger)
+        self._beginning = asyncio.ensure_future(self._begin())
 
     async def stop_extension(self) -> None:
         """Let go of everything; jobs that run go on without us."""
-        if not self._is_ready:
-            return
-        if self._standby_task is not None:
-            self._standby_task.cancel()
-            await asyncio.gather(self._standby_task, return_exceptions=True)
-        await self._stop_socket()
-        self._outputs.close()
-        await self._manager.close()
-        await self._store.close()
-        if self._standby_task is not None:
-            self._standby.close()
+        tasks = [task for task in (self._beginning, self._waking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._engine is not None:
+            await self._engine.close()
+        elif self._post is not None:
+            self._post.leave()
 
     def current_activity(self) -> dict[str, Any] | None:
         """What keeps this server from being idle: the jobs that run (None where none does)."""
-        running = self._manager.running
+        running = self._engine.running if self._engine is not None else 0
         return {"running_jobs": running} if running else None
 
-    def _tell_jupyter(self, news: News) -> None:
-        """What happens to jobs is activity of the server, and an event of Jupyter's."""
-        assert self.serverapp is not None
-        now = datetime.fromtimestamp(time.time(), UTC)
-        self.serverapp.web_app.settings["last_activity_times"]["jupyter_tasks"] = now
-        if isinstance(news, Change):
-            events.emit(self._event_logger, news)
+    # -- asleep and awake ----------------------------------------------------------------------------
 
-    # -- the owner-only UNIX socket ------------------------------------------------------------------
+    async def _begin(self) -> None:
+        """Sleep where there is nothing to do; else wake up, and try until that is possible."""
+        loop = asyncio.get_running_loop()
+        if await loop.run_in_executor(None, self._may_sleep):
+            came = asyncio.Event()
+            assert self._post is not None
+            self._post.watch(came.set)
+            await came.wait()
+        for wait_s in chain(_TROUBLE_S, repeat(_TROUBLE_S[-1])):
+            try:
+                await self._awake()
+            except (StoreUnavailable, OSError) as error:
+                self.log.error("Failed to take up the jobs; trying again: %s", error)  # noqa: TRY400 - words for people
+                await asyncio.sleep(wait_s)  # nothing tells when it can be opened
+            else:
+                return
 
-    async def _serve_socket(self) -> None:
-        from jupyter_tasks.handlers import unix_socket  # noqa: PLC0415 - only the active server needs it
+    def _may_sleep(self) -> bool:
+        """Whether there is nothing to do, and this server the one that will do it. Blocks."""
+        from jupyter_tasks.store.unfinished import has_unfinished  # noqa: PLC0415 - off the loop
 
-        assert self.serverapp is not None
-        posix.private_dir(self._runtime)  # a cleaner may have removed it
-        closer = unix_socket.serve(self._socket_path(), self.serverapp.web_app.settings)
-        self._closers.append(closer)
+        assert self._place is not None
+        try:
+            if not has_unfinished(self._place.database):
+                self._post = asleep.take_post(self._place)
+        except OSError as error:
+            self.log.debug("Failed to take the role early: %s", error)
+        return self._post is not None
 
-    async def _stop_socket(self) -> None:
-        while self._closers:
-            self._closers.pop()()
+    async def _admit(self, request: HTTPServerRequest) -> HTTPMessageDelegate | None:
+        """Wake up for a request; where that fails, return who says so."""
+        try:
+            await self._awake()
+        except (StoreUnavailable, OSError) as error:
+            from jupyter_tasks.handlers.base import UnavailableHandler  # noqa: PLC0415
 
-    def _socket_path(self) -> Path:
-        digest = hashlib.sha256(os.fsencode(self._state)).hexdigest()[:12]
-        return self._runtime / f"server-{digest}.sock"
+            assert self.serverapp is not None
+            app: Application = self.serverapp.web_app
+            return app.get_handler_delegate(request, UnavailableHandler, {"error": error})
+        return None
 
-    def _facts(self) -> dict[str, Any]:
-        """What ``GET status`` tells about this server, beside the counts."""
-        from jupyter_tasks.survival import survives  # noqa: PLC0415 - only a status request needs it
+    async def _awake(self) -> None:
+        """Be awake; raises StoreUnavailable or OSError, and may be tried again then."""
+        if self._waking is None or (self._waking.done() and self._engine is None):
+            self._waking = asyncio.ensure_future(self._wake())
+        await asyncio.shield(self._waking)
 
-        store = self._store.info
-        return {
-            "version": __version__,
-            "role": "active" if self._manager.is_active else "following",
-            "state_dir": str(self._state),
-            "socket": str(self._socket_path()),
-            "host": posix.host(),
-            "pid": os.getpid(),
-            "started_at": self._started_at,
-            "max_running": self.max_running,
-            "running": self._manager.running,
-            "survives": survives(),
-            "store": {
-                "journal_mode": store.journal_mode,
-                "schema": store.schema,
-                "sqlite": store.sqlite,
-            },
-            "read_only": store.read_only,
-        }
+    async def _wake(self) -> None:
+        """Load and wire all parts, then open the gate."""
+        loop = asyncio.get_running_loop()
+        store, make = await loop.run_in_executor(None, self._load)
+        assert self._place is not None
+        engine = self._engine = make(
+            store=store,
+            place=self._place,
+            traits=self.trait_values(),
+            serverapp=self.serverapp,
+            started_at=self._started_at,
+            log=self.log,
+        )
+        if self._post is not None:
+            self._post.ignore()
+        await engine.start(self._post)
+        engine.add_routes(self._gate.open)
+
+    def _load(self) -> "tuple[SqliteStore, type[Engine]]":
+        """What would hold up the server's loop: a hundred modules, and a database."""
+        from jupyter_tasks.engine import Engine  # noqa: PLC0415 - see ``asleep``
+
+        assert self._place is not None
+        return Engine.open_store(self._place), Engine
 
 
 main = launch_new_instance = TasksExtension.launch_instance

@@ -38,10 +38,14 @@ class Standby:
         socket_path: Path,
         on_active: Callable[[], Awaitable[None]],
         on_superseded: Callable[[], Awaitable[None]],
+        lock: int | None = None,
         may_lead: bool = True,
         log: logging.Logger,
     ) -> None:
-        """Wait for ``run``. Who may not lead (a newer schema is not ours to write) only follows."""
+        """Wait for ``run``. Who may not lead (a newer schema is not ours to write) only follows.
+
+        ``lock``: the role's lock, where this server has it already.
+        """
         self._manager = manager
         self._lock_path = lock_path
         self._socket_path = socket_path
@@ -49,7 +53,9 @@ class Standby:
         self._on_superseded = on_superseded
         self._may_lead = may_lead
         self._log = log
-        self._lock: int | None = None
+        self._lock = lock
+        #: Set once it was tried to take the role and to follow: from then on requests find somebody.
+        self.settled = asyncio.Event()
         self._behind = asyncio.Event()
 
     async def run(self) -> None:
@@ -57,7 +63,7 @@ class Standby:
         tries = troubles = 0
         while True:
             try:
-                has_served = await self._follow() or (self._may_lead and await self._lead())
+                has_served = await self._follow_or_lead()
                 troubles = 0 if has_served else troubles
                 wait_s = _BACKOFF_S[min(tries, len(_BACKOFF_S) - 1)]
                 tries = 0 if has_served else tries + 1
@@ -68,6 +74,7 @@ class Standby:
                 await self._let_go()
                 wait_s = _TROUBLE_S[min(troubles, len(_TROUBLE_S) - 1)]
                 troubles += 1
+            self.settled.set()
             await asyncio.sleep(wait_s)  # nothing tells when a lock is free
 
     def close(self) -> None:
@@ -78,14 +85,22 @@ class Standby:
 
     # -- the role --------------------------------------------------------------------------------
 
+    async def _follow_or_lead(self) -> bool:
+        """Serve in one role or the other until that ends; False where neither was to be had."""
+        # Who has the role follows nobody: the socket would be its own.
+        has_followed = self._lock is None and await self._follow()
+        return has_followed or (self._may_lead and await self._lead())
+
     async def _lead(self) -> bool:
         """Take the role if it is free, and keep it until another server supersedes us."""
-        loop = asyncio.get_running_loop()
-        self._lock = await loop.run_in_executor(None, posix.take_lock, self._lock_path)
+        if self._lock is None:
+            loop = asyncio.get_running_loop()
+            self._lock = await loop.run_in_executor(None, posix.take_lock, self._lock_path)
         if self._lock is None:
             return False
         await self._manager.activate()
         await self._on_active()
+        self.settled.set()
         self._log.info("Took charge of the jobs in %s", self._lock_path.parent)
         await self._until_superseded()
         # Our lock file was removed, or the database was brought to a newer schema.
@@ -132,6 +147,7 @@ class Standby:
                 if not answered:
                     self._log.info("Following the active server at %s", self._socket_path)
                 answered = True
+                self.settled.set()
                 self._take(name, data)
         except (StreamClosedError, TimeoutError):
             pass  # it has gone, or does not answer: both are what the caller wants to know

@@ -68,11 +68,12 @@ class LiveServer:
         self.env = self._environment()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, within_s: float = 30.0) -> Self:
-        """Start the server and return when it answers."""
+    def start(self, *, within_s: float = 30.0, used: bool = True) -> Self:
+        """Start the server and return when it answers; where not ``used``, ask nothing of ours."""
         self.launch()
+        answers = self._answers if used else self._is_up
         try:
-            eventually(self._answers, within_s=within_s, what=f"{self.url} answers")
+            eventually(answers, within_s=within_s, what=f"{self.url} answers")
         except BaseException as error:
             self.kill()
             error.add_note(f"The server's log:\n{self.log}")
@@ -200,14 +201,24 @@ class LiveServer:
             *self.options,
         ]
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
+        asked = self._asked("api")
+        return asked is not None and asked[0] == 200
+
+    def _asked(self, path: str) -> tuple[int, Any] | None:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the server left with {self.process.returncode}:\n{self.log}")
         try:
-            status, told = self.ask("GET", "tasks/api/status")
+            return self.ask("GET", path)
         except (urllib.error.URLError, ConnectionError):
+            return None
+
+    def _answers(self) -> bool:
+        asked = self._asked("tasks/api/status")
+        if asked is None:
             return False
+        status, told = asked
         if not self.extension:
             return True
         assert status != 404, f"the extension was not loaded:\n{self.log}"

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -476,7 +477,11 @@ def _is_written(directory: str, spec: dict[str, Any]) -> bool:
 
 
 def _read_umask() -> int:
-    """The umask of this process (it can only be read by setting it)."""
+    """The umask of this process. Elsewhere than on Linux it can only be read by setting it."""
+    with suppress(OSError), Path("/proc/self/status").open() as status:
+        for line in status:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
     umask = os.umask(0o077)
     os.umask(umask)
     return umask

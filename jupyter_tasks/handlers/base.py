@@ -352,3 +352,19 @@ class UnknownRouteHandler(TasksHandler):
         raise NoSuchThing(
             f"There is no {shortened(self.request.path)} here; GET tasks/api/openapi.json lists all routes."
         )
+
+
+class UnavailableHandler(TasksHandler):
+    """Everything below ``tasks/`` while the server cannot work; ``error`` says why."""
+
+    def initialize(self, error: Exception) -> None:  # type: ignore[override]
+        """Know what is wrong."""
+        super().initialize()
+        self._error = error
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse, once it is known who asks."""
+        await super().prepare()
+        if not self.current_user:
+            raise web.HTTPError(403)
+        raise self._error

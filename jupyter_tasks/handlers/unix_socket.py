@@ -5,6 +5,7 @@ is asked of the system. So it takes no token; servers that follow and local prog
 """
 
 import os
+import socket
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,9 +19,9 @@ from tornado.log import app_log
 from tornado.netutil import bind_unix_socket
 
 from jupyter_tasks import posix
+from jupyter_tasks.asleep import BACKLOG
 from jupyter_tasks.handlers import routes
 
-_BACKLOG: Final = 1024
 #: What of the server's settings also holds here; the rest is about browsers, tokens and pages.
 _SHARED: Final = ("serverapp", "log_function", "websocket_ping_interval", "websocket_ping_timeout")
 
@@ -59,12 +60,18 @@ class _OwnersServer(HTTPServer):
         return super().handle_stream(stream, address)
 
 
-def serve(path: Path, settings: Mapping[str, Any]) -> Callable[[], None]:
+def serve(
+    path: Path, settings: Mapping[str, Any], listening: socket.socket | None = None
+) -> Callable[[], None]:
     """Serve all routes on a socket at this path, in place of one that is left over; returns the end.
 
-    ``settings``: those of the server's web application.
+    ``settings``: those of the server's web application. ``listening``: a socket that was bound
+    there already; who has come to it meanwhile is served, unless a cleaner has removed its name.
     """
-    listening = bind_unix_socket(str(path), mode=0o600, backlog=_BACKLOG)
+    if listening is None or not path.exists():
+        if listening is not None:
+            listening.close()
+        listening = bind_unix_socket(str(path), mode=0o600, backlog=BACKLOG)
     inode = path.stat().st_ino
     server = _OwnersServer(_application(settings))
     server.add_socket(listening)

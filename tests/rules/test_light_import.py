@@ -22,13 +22,14 @@ HEAVY = {
 NOT_IN_A_SUPERVISOR = {"asyncio", "subprocess", "tempfile", "logging", "sqlite3", "http", "email"}
 
 
-def loaded_by(statement: str, *options: str) -> set[str]:
-    """The top-level modules in a new interpreter after the statement."""
+def loaded_by(statement: str, *options: str, whole: bool = False) -> set[str]:
+    """The top-level modules (or all, by their ``whole`` names) in a new interpreter after it."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{statement}\n"
-    code += "import json; print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    code += "import json; print(json.dumps(list(sys.modules)))"
     command = [sys.executable, *options, "-c", code]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    return set(json.loads(result.stdout))
+    names = json.loads(result.stdout)
+    return set(names) if whole else {name.partition(".")[0] for name in names}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,23 @@ def loaded_by(statement: str, *options: str) -> set[str]:
 def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:
     before = loaded_by("pass")
     assert not (loaded_by(statement) - before) & HEAVY
+
+
+def test_a_server_that_starts_loads_the_gate_and_not_what_is_behind_it() -> None:
+    plain = "import jupyter_server.serverapp, jupyter_server.extension.application"
+    asleep = "import jupyter_tasks.extension, jupyter_tasks.store.unfinished"
+    loaded = loaded_by(f"{plain}; {asleep}", whole=True) - loaded_by(plain, whole=True)
+    assert {name for name in loaded if not name.startswith("jupyter_tasks.posix")} == {
+        "jupyter_tasks",
+        "jupyter_tasks._version",
+        "jupyter_tasks.asleep",
+        "jupyter_tasks.errors",
+        "jupyter_tasks.events",
+        "jupyter_tasks.extension",
+        "jupyter_tasks.store",
+        "jupyter_tasks.store.files",
+        "jupyter_tasks.store.unfinished",
+    }
 
 
 @pytest.mark.parametrize("module", ["supervisor", "forkserver", "attempt", "runners.shell"])

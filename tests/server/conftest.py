@@ -195,6 +195,7 @@ def server(
         await jp_serverapp.extension_manager.start_all_extensions()
 
         async def is_active() -> bool:
+            await found.ask("GET", "api/status")  # a server that nobody asks sleeps
             return found.manager.is_active and Path(found.settings["jupyter_tasks_socket"]).exists()
 
         await eventually_async(is_active, what="the server takes charge of its jobs")
