@@ -16,6 +16,7 @@ TasksError
     │   └── Superseded         another server has taken charge
     ├── ExecutorUnavailable    attempts cannot be started now                      503
     ├── NoActiveManager        no server is in charge of the queue at the moment   503
+    ├── ManagerStalled         the server in charge has stopped, or answers not   503
     └── NoServer               (clients) no running server could be found          503
 """
 
@@ -132,6 +133,13 @@ class NoActiveManager(ServerError):
     """No server is in charge of the queue at the moment; try again in a second."""
 
     code = "no_active_manager"
+    status = 503
+
+
+class ManagerStalled(ServerError):
+    """The server in charge of the queue does not answer; wake it or end it."""
+
+    code = "manager_stalled"
     status = 503
 
 

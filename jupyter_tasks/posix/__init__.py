@@ -6,6 +6,7 @@ Standard library alone: fork server and supervisors import it, and pay for nothi
 from jupyter_tasks.posix.files import (
     connect_control,
     default_runtime_dir,
+    peer_pid,
     peer_uid,
     private_dir,
     read_cached,
@@ -14,6 +15,7 @@ from jupyter_tasks.posix.files import (
 from jupyter_tasks.posix.identity import (
     boot_id,
     host,
+    is_stopped,
     machine_id,
     own_start_time,
     pid_namespace,
@@ -45,10 +47,12 @@ __all__ = [
     "end_processes",
     "host",
     "is_alive",
+    "is_stopped",
     "lock_record",
     "machine_id",
     "marked",
     "own_start_time",
+    "peer_pid",
     "peer_uid",
     "pid_namespace",
     "prepare_subreaper",

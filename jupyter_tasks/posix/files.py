@@ -42,13 +42,19 @@ def read_file(path: str) -> bytes:
 
 def peer_uid(sock: socket.socket) -> int:
     """The user id of the process at the other end of a connected UNIX socket."""
-    if hasattr(socket, "SO_PEERCRED"):
-        size = struct.calcsize("3i")
-        _, uid, _ = struct.unpack(
-            "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        )
-        return int(uid)
-    return os.getuid()  # other systems: the folder's mode 0700 is what keeps strangers out
+    # Other systems: the folder's mode 0700 is what keeps strangers out.
+    return _peer(sock)[1] if hasattr(socket, "SO_PEERCRED") else os.getuid()
+
+
+def peer_pid(sock: socket.socket) -> int | None:
+    """The process at the other end of a connected UNIX socket; None where that cannot be known."""
+    return _peer(sock)[0] or None if hasattr(socket, "SO_PEERCRED") else None
+
+
+def _peer(sock: socket.socket) -> tuple[int, int]:
+    size = struct.calcsize("3i")
+    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(pid), int(uid)
 
 
 def connect_control(path: str) -> socket.socket:

@@ -42,6 +42,14 @@ def start_time(pid: int) -> int | None:
         return None
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether the process stands still until a SIGCONT, or until its debugger lets it go on."""
+    try:
+        return read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
+
+
 def own_start_time() -> int:
     """When this process started; 0 where the system does not say."""
     return _known_start_time(os.getpid())

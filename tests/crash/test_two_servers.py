@@ -1,6 +1,7 @@
 """Two servers of one user on one state directory: one decides, the other does as well for everybody."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -200,6 +201,48 @@ async def test_the_second_takes_over_within_two_seconds_and_its_watchers_miss_no
     after_s = seconds_until_accepted(first, second.stop)
     assert after_s <= TAKE_OVER_S
     assert role(first) == "active"
+
+
+async def test_while_the_active_server_is_stopped_the_other_says_so_and_shows_what_is_known(
+    first: LiveServer, second: LiveServer
+) -> None:
+    """It is not superseded: it could wake at any moment, and it holds the lock."""
+    assert first.process is not None
+    job_id = submit(second, "sleep 1; echo done")
+    until(second, job_id, "running")
+    ended = submit(second, "echo before")
+    until(second, ended)
+    files = open_files(second)
+    first.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        body = {"spec": {"kind": "shell", "command": "true"}}
+        answers = [second.ask("POST", "tasks/api/jobs", body)]
+        answers.append(second.ask("POST", f"tasks/api/jobs/{job_id}/cancel"))
+        took_s = time.monotonic() - began
+        for status, error in answers:
+            assert (status, error["code"]) == (503, "manager_stalled")
+            assert f"kill -CONT {first.process.pid}" in error["message"]
+            assert error["details"] == {"pid": first.process.pid, "maybe_done": False}
+        assert took_s < 10
+        assert role(second) == "following"
+        assert second.ask("GET", f"tasks/api/jobs/{ended}")[1]["state"] == "succeeded"
+        assert len(second.ask("GET", "tasks/api/jobs")[1]["jobs"]) == 2
+        assert second.ask("GET", f"tasks/api/jobs/{ended}/output")[1] == b"before\n"
+        with get(second, f"jobs/{job_id}/output?follow=true") as answer:
+            assert answer.read(5) == b"done\n"
+        eventually(lambda: open_files(second) <= files, what="no connection is left open")
+    finally:
+        first.process.send_signal(signal.SIGCONT)
+
+    assert until(second, job_id)["state"] == "succeeded"
+    assert len(second.ask("GET", "tasks/api/jobs")[1]["jobs"]) == 2, "what was refused is not done"
+    assert until(second, submit(second, "true"))["state"] == "succeeded"
+
+
+def open_files(server: LiveServer) -> int:
+    assert server.process is not None
+    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
 
 def succeeded(frames: list[dict[str, Any]]) -> set[str]:

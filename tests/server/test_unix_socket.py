@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from jupyter_tasks import posix
-from jupyter_tasks.errors import NoActiveManager
+from jupyter_tasks.errors import ManagerStalled, NoActiveManager
 from jupyter_tasks.handlers import forward, unix_socket
 from jupyter_tasks.handlers.forward import Forwarded
 from tests.eventually import eventually
@@ -155,7 +155,10 @@ async def test_a_request_that_was_under_way_is_repeated_only_with_a_key(
 ) -> None:
     path = own_runtime_dir / "dying.sock"
 
-    async def die(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Show once that it lives, and go at the request itself."""
+        if (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
     request = Forwarded(method="POST", path="/tasks/api/jobs", headers=headers, body=b"{}")
@@ -165,6 +168,31 @@ async def test_a_request_that_was_under_way_is_repeated_only_with_a_key(
         else:
             with pytest.raises(NoActiveManager, match="may have been done"):
                 await forward.send(path, request)
+
+
+async def test_a_request_whose_server_falls_silent_may_have_been_done(
+    own_runtime_dir: Path,
+) -> None:
+    path = own_runtime_dir / "silent.sock"
+    is_silent = asyncio.Event()
+    over = asyncio.Event()
+
+    async def fall_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not is_silent.is_set() and (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        else:
+            is_silent.set()
+            await over.wait()
+        writer.close()
+
+    request = Forwarded(
+        method="POST", path="/tasks/api/jobs", headers={"Idempotency-Key": "k"}, body=b"{}"
+    )
+    async with await asyncio.start_unix_server(fall_silent, path):
+        with pytest.raises(ManagerStalled, match=f"process {os.getpid()}, does not answer") as told:
+            await forward.send(path, request)
+        over.set()
+    assert told.value.details["maybe_done"] is True
 
 
 async def test_a_follower_waits_for_a_take_over_no_longer_than_it_may_last() -> None:
