@@ -30,7 +30,7 @@ from jupyter_tasks.manager import bulk
 from jupyter_tasks.manager.explaining import Explanation, sentence
 from jupyter_tasks.manager.slots import Slots
 from jupyter_tasks.manager.turns import Patience, Turns
-from jupyter_tasks.model import ENDED, Change, Filter, Job, Progress, Receipt, State
+from jupyter_tasks.model import Change, Filter, Job, Progress, Receipt, State
 
 _PAGE = 500
 #: How long the news of a start waits for the news of its end, before it is booked by itself.
@@ -41,11 +41,6 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 #: How often, in events, and how far back the store is tidied.
 _TIDY_EVERY = 5_000
 _RECEIPTS_KEPT_S = 24 * 3600.0
-
-
-def _is_same(job: Job, after: Job) -> bool:
-    """Whether nothing but the mark of a change has changed."""
-    return job == replace(after, version=job.version, updated_at=job.updated_at)
 
 
 class Manager:
@@ -185,21 +180,11 @@ class Manager:
 
         Counts those, who could, and who by then could not any more.
         """
-        return await bulk.each(
-            self._store,
-            bulk.within(wanted, lc.states_of(event)),
-            lambda job: self.ask(job.id, wanted.owner, event),
-            is_meant=lambda job: lc.is_possible(job, event),
-        )
+        return await bulk.ask(self._store, wanted, event, self.ask)
 
     async def delete_all(self, wanted: Filter) -> dict[str, int]:
         """Delete every ended job that the filter accepts now; counts as ``ask_all`` does."""
-        return await bulk.each(
-            self._store,
-            bulk.within(wanted, ENDED),
-            lambda job: self.delete(job.id, wanted.owner),
-            is_meant=lambda job: job.has_ended,
-        )
+        return await bulk.delete(self._store, wanted, self.delete)
 
     # -- its own life ----------------------------------------------------------------------------
 
@@ -345,7 +330,10 @@ class Manager:
         async with self._turns.of(job_id):
             job = known or await self._current(job_id, owner, version, attempt)
             after, effects = lc.step(job, event, self._clock())
-            if isinstance(event, lc.Edited) and _is_same(job, after):
+            is_edit = isinstance(event, lc.Edited)
+            if is_edit and after == replace(
+                job, version=after.version, updated_at=after.updated_at
+            ):
                 return job
             if after.has_ended and after.progress is None:
                 after = replace(after, progress=self._progress.get(job_id))
