@@ -76,7 +76,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How an attempt ended, as its supervisor wrote it into the claim."""
+    """How an attempt ended, as its supervisor wrote it into the claim.
+
+    ``peak_rss_bytes``: of the whole tree where it was sampled (once a second, four times where memory
+    is limited), or of its largest process where that is more. None: too short to be sampled, and no
+    larger than what it was spawned from (some 10 MB; where supervisors are not forked, the server),
+    so that nobody knows.
+    """
 
     outcome: Literal["exited", "signalled", "not_started"]
     ended_at: float

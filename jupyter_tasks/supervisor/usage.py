@@ -11,6 +11,8 @@ from jupyter_tasks.supervisor.loop import Loop, Timer
 #: (age of the attempt in seconds, seconds between two samples from then on)
 _PACE = ((600.0, 30.0), (60.0, 5.0), (0.0, 1.0))
 _FIRST_WITH_LIMIT_S = 0.25
+#: The kernel counts pages on each processor and adds them up later.
+_BLUR_BYTES = 1024 * 1024
 
 
 class Meter:
@@ -33,10 +35,11 @@ class Meter:
         self._peak_bytes = 0
         self._ended_cpu_s = 0.0
         self._ended_peak_bytes = 0
-        self._own_peak_bytes = _peak_of_self()
+        self._own_peak_bytes = 0
 
     def start(self) -> None:
-        """Take the first sample after a second; a job that is shorter costs nothing."""
+        """The job has just been spawned. The first sample is after a second: a shorter job costs nothing."""
+        self._own_peak_bytes = _peak_of_self()
         self._t0 = time.monotonic()
         first_s = 1.0 if self._limit_bytes is None else _FIRST_WITH_LIMIT_S
         self._timer = self._loop.after(first_s, self._sample)
@@ -54,11 +57,11 @@ class Meter:
     def totals(self) -> dict[str, Any]:
         """What is written into the end.
 
-        A child's own peak begins at the size of who spawned it (Linux counts the memory before
-        exec), so a peak that is not above ours says nothing; then only samples count.
+        A child's own peak begins at ours when it was spawned: Linux counts the memory before exec. So
+        one that is not above says nothing; then only samples count, and without one it is unknown.
         """
         peak = self._peak_bytes
-        if self._ended_peak_bytes > self._own_peak_bytes:
+        if self._ended_peak_bytes > self._own_peak_bytes + _BLUR_BYTES:
             peak = max(peak, self._ended_peak_bytes)
         return {"peak_rss_bytes": peak or None, "cpu_s": round(self._ended_cpu_s, 6)}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_tasks import attempt
+from tests import programs
 from tests.eventually import eventually
 from tests.supervised import a_fork_server, fork, of_this_test
 
@@ -67,4 +68,22 @@ def test_it_leaves_no_zombie(server: socket.socket, tmp_path: Path) -> None:
     os.kill(claim.pid, signal.SIGKILL)
     eventually(lambda: not os.path.exists(f"/proc/{claim.pid}"))
     assert attempt.end_tree(claim) == []
+    supervised.channel.close()
+
+
+def test_the_peak_of_a_short_job_is_its_own_or_unknown(
+    server: socket.socket, tmp_path: Path
+) -> None:
+    supervised = fork(server, tmp_path)
+    end = supervised.run_to_end(programs.python("held = b'x' * (60 << 20)"))
+    assert 60 << 20 < end["peak_rss_bytes"] < 90 << 20
+    assert supervised.run_to_end("true")["peak_rss_bytes"] is None
+    supervised.channel.close()
+
+
+def test_what_a_supervisor_takes_to_feed_a_job_is_not_called_the_jobs(
+    server: socket.socket, tmp_path: Path
+) -> None:
+    supervised = fork(server, tmp_path)
+    assert supervised.run_to_end("true", stdin="x" * (30 << 20))["peak_rss_bytes"] is None
     supervised.channel.close()
