@@ -22,15 +22,20 @@ Params = tuple[tuple[str, str], ...]
 class Server:
     """A Jupyter server that may have what we want; ``found_by`` says to people why we think so."""
 
-    url: str
+    #: May hold a user's name and password for a proxy on the way: to be shown as ``place`` alone.
+    url: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
     socket: str | None = None
     found_by: str = ""
 
     @property
     def place(self) -> str:
-        """Where it is, in a message."""
-        return self.socket or self.url
+        """Where it is, in a message: without a password."""
+        if self.socket:
+            return self.socket
+        scheme, separator, rest = self.url.partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

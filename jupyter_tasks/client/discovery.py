@@ -6,13 +6,14 @@ nothing: who is really there is for `connection` to find out. The likeliest come
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from jupyter_tasks.client.core import Server
 from jupyter_tasks.errors import NoServer
@@ -62,10 +63,7 @@ def live_servers() -> list[RuntimeFile]:
 
 def split_url(url: str) -> tuple[str, str | None]:
     """The server's base URL and the token of a URL as people have it: with a page, with a token."""
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-    except ValueError as error:
-        raise NoServer(f"{url!r} is no URL of a server: {error}.") from None
+    parts = _parsed(url)
     path = parts.path
     for page in _PAGES:
         head, found, tail = path.partition(page)
@@ -76,13 +74,39 @@ def split_url(url: str) -> tuple[str, str | None]:
     return f"{parts.scheme}://{parts.netloc}{path.rstrip('/')}/", token
 
 
+def _parsed(url: str) -> SplitResult:
+    """The parts of a server's URL; raises NoServer with what may be shown of it."""
+    with suppress(ValueError):
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        # Asking for the port checks it.
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    shown = re.sub(r"^(\w+://)?.*@", r"\1", re.split(r"[?#]", url)[0])
+    raise NoServer(f"{shown!r} is no URL of a server; write it like http://localhost:8888/.")
+
+
 def _named(url: str, token: str | None, named_by: str, files: list[RuntimeFile]) -> Server:
     base, token_inside = split_url(url)
     token = token or token_inside
     if token is None:
-        known = (file.server.token for file in files if file.server.url == base)
-        token = next(known, None)
+        for file in files:
+            # Its own name for itself: the token must not reach another listener at that port.
+            if file.server.socket is None and _is_same_place(file.server.url, base):
+                return replace(file.server, found_by=named_by)
     return Server(url=base, token=token, found_by=named_by)
+
+
+def _is_same_place(one: str, other: str) -> bool:
+    """Whether two base URLs mean one server; this machine has several names."""
+    return _place(one) == _place(other)
+
+
+def _place(base: str) -> tuple[str, str, int, str]:
+    parts = urlsplit(base)
+    host = parts.hostname or ""
+    is_here = host in ("localhost", "::1") or host.startswith("127.")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, "localhost" if is_here else host, port, parts.path
 
 
 def _of_ancestors(environ: Mapping[str, str], files: list[RuntimeFile]) -> Iterator[Server]:

@@ -88,6 +88,38 @@ def test_a_url_without_a_token_finds_it_in_the_runtime_folder(runtime: Path, liv
     assert [server.token for server in find({}, url, None)] == [f"t{living}"]
 
 
+@pytest.mark.parametrize("typed", ["localhost:{0}", "127.0.0.1:{0}", "http://[::1]:{0}/lab"])
+def test_a_servers_token_is_found_under_each_name_of_this_machine_and_goes_to_its_own(
+    runtime: Path, living: int, typed: str
+) -> None:
+    url = runtime_file(runtime, living)
+    [server] = find({}, typed.format(living), None)
+    assert (server.url, server.token) == (url, f"t{living}")
+    for other in (f"https://localhost:{living}", f"http://h:{living}", f"localhost:{living}/b"):
+        assert find({}, other, None)[0].token is None
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "http://ann:secret@127.0.0.1:1/?token=secret",
+        "ann:secret@127.0.0.1:1/lab?token=secret",
+        "http://ann:secret@[::1",
+        "http://ann:sec@ret@127.0.0.1:x/?token=secret",
+        "ftp://ann:secret@127.0.0.1:1/#secret",
+        "ht tp://ann:secret@127.0.0.1:1/?token=secret",
+    ],
+)
+def test_a_password_or_a_token_in_a_url_is_never_shown(runtime: Path, typed: str) -> None:
+    assert runtime.exists()
+    with pytest.raises(NoServer) as refused, Client(typed, patience_s=0) as client:
+        client.status()
+    told = f"{refused.value} {refused.value.details}"
+    assert "127.0.0.1" in told or "[::1" in told
+    assert "sec" not in told
+    assert "secret" not in repr(Server(url="http://ann:secret@h/"))
+
+
 def test_the_server_that_started_this_process_comes_before_newer_ones(
     runtime: Path, living: int
 ) -> None:
