@@ -11,10 +11,11 @@ import socket
 from jupyter_tasks import supervisor
 
 _MAX_REQUEST_BYTES = 4096
+_ANSWER = b'{"say": "here"}'
 
 
 def main(fd: int) -> None:
-    """Fork a supervisor for each descriptor that comes, until the socket ends."""
+    """Fork a supervisor for each descriptor that comes, until the socket ends; answer the rest."""
     os.set_inheritable(fd, False)
     _warm_up()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -25,6 +26,8 @@ def main(fd: int) -> None:
         request, fds, _, _ = socket.recv_fds(control, _MAX_REQUEST_BYTES, 1)
         if not request:
             return
+        if not fds:
+            control.send(_ANSWER)  # who asks waits for the answer, so there is room for it
         for channel in fds:
             try:
                 pid = os.fork()

@@ -1,4 +1,4 @@
-"""Keeps the fork server: started when first needed, again when it died, gone when we go.
+"""Keeps the fork server: started when first needed, again when it died or hangs, gone when we go.
 
 It hands out connected sockets to new supervisors and knows nothing of attempts.
 """
@@ -8,6 +8,7 @@ import json
 import logging
 import socket
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import Executor as Threads
 from pathlib import Path
 
@@ -17,6 +18,13 @@ _LEAVE_WITHIN_S = 5.0
 _BUSY_S = 0.01
 _PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent.parent)
 _FORK_REQUEST = json.dumps({"do": "fork"}).encode()
+#: Asks for a sign of life. Requests are taken in their order: the answer says that all forks are made.
+_HELLO_REQUEST = json.dumps({"do": "hello"}).encode()
+_MAX_ANSWER_BYTES = 64
+#: A fork server that was asked for forks is looked after once, so much later; then it has so long
+#: to answer. A queue full of forks is made in half a second.
+_HELLO_AFTER_S = 0.5
+_ANSWER_WITHIN_S = 2.0
 
 
 class Launcher:
@@ -29,7 +37,11 @@ class Launcher:
         self._threads = threads
         self._log = log
         self._control: socket.socket | None = None
+        self._answered = asyncio.Event()
+        self._is_asked = False
+        self._care: asyncio.Task[None] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._fork_server: subprocess.Popen[bytes]
         self._starting: asyncio.Lock = asyncio.Lock()
         self._spawning: set[asyncio.Future[None]] = set()
 
@@ -50,7 +62,11 @@ class Launcher:
     async def close(self) -> None:
         """Let the fork server leave; its supervisors go on."""
         self._drop_control()
-        await asyncio.gather(*self._spawning, return_exceptions=True)
+        ending = [*self._spawning]
+        if self._care is not None:
+            self._care.cancel()
+            ending.append(self._care)
+        await asyncio.gather(*ending, return_exceptions=True)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._threads, self._reap)
 
@@ -69,15 +85,48 @@ class Launcher:
             return
 
     async def _send(self, its: socket.socket) -> None:
-        """Ask for one fork; waits while the fork server has more to do than it can take."""
+        """Ask for one fork."""
+        self._is_asked = True
+        if self._care is None:
+            self._care = asyncio.ensure_future(self._look_after())
+        await self._say(lambda control: socket.send_fds(control, [_FORK_REQUEST], [its.fileno()]))
+
+    async def _say(self, send: Callable[[socket.socket], object]) -> None:
+        """Send a request; waits while the fork server has more to do than it can take."""
         while self._control is not None:
             try:
-                socket.send_fds(self._control, [_FORK_REQUEST], [its.fileno()])
+                send(self._control)
             except BlockingIOError:
                 await asyncio.sleep(_BUSY_S)  # nothing tells when a datagram fits again
             else:
                 return
         raise ConnectionResetError
+
+    async def _look_after(self) -> None:
+        """End a fork server that hangs, while it is asked for forks; the next start makes another.
+
+        Who waited for one of its forks sees the channel end, and the attempt's claim says whether it
+        was made. So at worst a fork server is ended that was only slow.
+        """
+        try:
+            while self._is_asked and self._control is not None:
+                await asyncio.sleep(_HELLO_AFTER_S)  # a silence has no event
+                self._is_asked = False
+                self._answered.clear()
+                async with asyncio.timeout(_ANSWER_WITHIN_S):
+                    await self._say(lambda control: control.send(_HELLO_REQUEST))
+                    await self._answered.wait()
+        except TimeoutError:
+            if self._control is not None:
+                self._log.warning(
+                    "Ending fork server %d: it does not answer", self._fork_server.pid
+                )
+                self._fork_server.kill()
+                self._drop_control()
+        except OSError as error:
+            self._log.debug("The fork server has gone before it could answer: %s", error)
+        finally:
+            self._care = None
 
     async def _start_fork_server(self) -> None:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -88,11 +137,21 @@ class Launcher:
             raise
         ours.setblocking(False)
         self._control = ours
-        # It never says anything: readable means that it has gone.
-        IOLoop.current().add_handler(ours.fileno(), self._fork_server_gone, IOLoop.READ)
-        self._log.info("Started fork server %d", self._processes[-1].pid)
+        self._fork_server = self._processes[-1]
+        IOLoop.current().add_handler(ours.fileno(), self._hear, IOLoop.READ)
+        self._log.info("Started fork server %d", self._fork_server.pid)
 
-    def _fork_server_gone(self, _fd: object, _events: int) -> None:
+    def _hear(self, _fd: object, _events: int) -> None:
+        """It has answered, or it has gone."""
+        assert self._control is not None
+        try:
+            if self._control.recv(_MAX_ANSWER_BYTES):
+                self._answered.set()
+                return
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._log.debug("Lost the fork server's socket: %s", error)
         self._log.warning("Lost the fork server; the next start makes another")
         self._drop_control()
 
@@ -101,6 +160,7 @@ class Launcher:
             IOLoop.current().remove_handler(self._control.fileno())
             self._control.close()
             self._control = None
+            self._answered.set()  # whoever waits finds that there is nobody to answer
 
     def _command(self, module: str, fd: int) -> list[str]:
         """A command line that runs our module with the standard library alone, and no site."""
@@ -142,6 +202,10 @@ class Launcher:
             try:
                 process.wait(timeout=_LEAVE_WITHIN_S if self._fork else 0)
             except subprocess.TimeoutExpired:
-                # Its attempt goes on without us, as it should; Popen must not warn about that.
-                process.returncode = 0
+                if self._fork:
+                    process.kill()  # it hangs: a fork that it still makes one day helps nobody
+                    process.wait()
+                else:
+                    # Its attempt goes on without us, as it should; Popen must not warn about that.
+                    process.returncode = 0
         self._processes = []

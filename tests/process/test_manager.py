@@ -380,6 +380,72 @@ async def test_a_fork_server_that_dies_is_replaced_and_no_job_suffers(
             assert (await office.ended(job)).state is State.SUCCEEDED
 
 
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def test_a_fork_server_that_hangs_is_replaced_and_every_attempt_runs_once(
+    place: tuple[Path, Path],
+) -> None:
+    async with an_office(*place, max_running=8) as office:
+        running = await office.submit(FOREVER)
+        await office.until(running, State.RUNNING)
+        fork_server = parent(supervisor_of(office, running.id))
+        ran = place[0] / "ran"
+
+        os.kill(fork_server, signal.SIGSTOP)
+        others = [await office.submit(f"echo {n} >> {ran}") for n in range(6)]
+
+        for job in others:
+            ended = await office.ended(job)
+            assert (ended.state, ended.attempt) == (State.SUCCEEDED, 1)
+        assert sorted(ran.read_text().split()) == [*"012345"]
+        eventually(lambda: not Path(f"/proc/{fork_server}").exists() or is_zombie(fork_server))
+        assert (await office.now(running)).state is State.RUNNING
+        await office.manager.ask(running.id, None, lc.CancelAsked())
+        await office.ended(running)
+
+
+def is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+async def test_a_job_that_is_cancelled_while_the_fork_server_hangs_never_runs(
+    place: tuple[Path, Path],
+) -> None:
+    async with an_office(*place, max_running=8) as office:
+        running = await office.submit(FOREVER)
+        await office.until(running, State.RUNNING)
+        fork_server = parent(supervisor_of(office, running.id))
+
+        os.kill(fork_server, signal.SIGSTOP)
+        job = await office.submit(f"touch {place[0] / 'ran'}")
+        await office.until(job, State.STARTING)
+        await office.manager.ask(job.id, None, lc.CancelAsked())
+        assert (await office.ended(job)).state is State.CANCELLED
+        os.kill(fork_server, signal.SIGCONT)
+
+        after = await office.submit("true")
+        assert (await office.ended(after)).state is State.SUCCEEDED
+        assert not (place[0] / "ran").exists()
+        await office.manager.ask(running.id, None, lc.CancelAsked())
+        await office.ended(running)
+
+
+async def test_a_fork_server_that_hangs_is_ended_when_its_server_goes(
+    place: tuple[Path, Path],
+) -> None:
+    async with an_office(*place) as office:
+        running = await office.submit(FOREVER)
+        await office.until(running, State.RUNNING)
+        fork_server = parent(supervisor_of(office, running.id))
+        await office.manager.ask(running.id, None, lc.CancelAsked())
+        await office.ended(running)
+        os.kill(fork_server, signal.SIGSTOP)
+
+    assert not Path(f"/proc/{fork_server}").exists()
+
+
 async def test_without_fork_everything_is_the_same(place: tuple[Path, Path]) -> None:
     async with an_office(*place, fork=False) as office:
         jobs = [await office.submit("echo hi") for _ in range(4)]
