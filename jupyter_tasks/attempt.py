@@ -11,16 +11,12 @@ import signal
 from typing import Any, NamedTuple
 
 from jupyter_tasks import posix
-from jupyter_tasks.output import segments
-from jupyter_tasks.records import Record, encode_record, last_boundary, read_records, record_size
 
 __all__ = [
     "VERSION",
     "Claim",
     "Probe",
-    "Record",
     "create",
-    "encode_record",
     "end_marked",
     "end_supervisor",
     "end_tree",
@@ -28,15 +24,11 @@ __all__ = [
     "hang_up",
     "is_here",
     "job_path",
-    "last_boundary",
     "mark",
     "path_of",
     "probe",
-    "read_records",
     "read_spec",
-    "record_size",
     "remove_job",
-    "segments",
     "take_claim",
     "write_end",
     "write_spec",

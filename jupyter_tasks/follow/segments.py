@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jupyter_tasks.attempt import segments
 from jupyter_tasks.errors import BadCursor
+from jupyter_tasks.output import segments
 from jupyter_tasks.posix import read_cached
 from jupyter_tasks.records import last_boundary, record_size
 

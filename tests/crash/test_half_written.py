@@ -12,6 +12,7 @@ import pytest
 from jupyter_tasks import attempt
 from jupyter_tasks import lifecycle as lc
 from jupyter_tasks.model import Job, State
+from jupyter_tasks.records import last_boundary
 from tests.crash.wreckage import job_processes
 from tests.eventually import eventually, eventually_async
 from tests.office import Office, an_office
@@ -115,7 +116,7 @@ async def test_half_a_record_at_the_end_of_the_output_is_not_read(
         await office.ended(job)
         data = office.output(job)
 
-    whole = data[: attempt.last_boundary(data)]
+    whole = data[: last_boundary(data)]
     assert b"begun\n" in whole
     assert b"only thi" not in whole
 

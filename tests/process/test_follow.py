@@ -16,6 +16,7 @@ from jupyter_tasks import attempt
 from jupyter_tasks.errors import BadCursor
 from jupyter_tasks.follow import Cursor, Gap, OutputFollower, Outputs, Slice
 from jupyter_tasks.model import Change, Job, State
+from jupyter_tasks.records import read_records
 from tests.eventually import eventually, eventually_async
 from tests.office import Office, an_office
 from tests.stream_client import Pipe, payloads
@@ -176,10 +177,10 @@ async def test_a_silent_job_with_ten_readers_wakes_us_for_its_rare_records_alone
 
     reading = [asyncio.ensure_future(read_on(reader)) for reader in readers]
     await asyncio.wait(reading, timeout=0.3)
-    before = len(list(attempt.read_records(office.output(job))))
+    before = len(list(read_records(office.output(job))))
     with counted_wakes() as wakes:
         await asyncio.wait(reading, timeout=2.5)
-    records = len(list(attempt.read_records(office.output(job)))) - before
+    records = len(list(read_records(office.output(job)))) - before
 
     # Its supervisor tells once a second what it uses: a ring, then the time to ask for the next.
     assert len(wakes) <= 5 * (records + 1)
@@ -332,7 +333,7 @@ async def test_a_reader_goes_on_at_every_boundary_and_nowhere_else(
         await office.submit('echo one; echo two >&2; sleep 0.1; printf \'{"k":"out"}\\n\'')
     )
     data = office.output(job)
-    boundaries = {0} | {record.end for record in attempt.read_records(data)}
+    boundaries = {0} | {record.end for record in read_records(data)}
     assert len(boundaries) >= 4
 
     for offset in range(len(data) + 2):
@@ -351,7 +352,7 @@ async def test_a_tail_is_the_longest_one_that_is_no_longer(
 ) -> None:
     job = await office.ended(await office.submit("seq 5000; sleep 0.1; seq 50000"))
     data = office.output(job)
-    boundaries = [0, *(record.end for record in attempt.read_records(data))]
+    boundaries = [0, *(record.end for record in read_records(data))]
     expected = min(b for b in boundaries if len(data) - b <= tail)
 
     follower = await outputs.follow(directory(office, job), tail_bytes=tail)
