@@ -97,6 +97,7 @@ _WORDS: Final = {
     400: "The request is not what this route takes.",
     403: "Not logged in, or not allowed.",
     404: "There is no such thing.",
+    405: "A word such as `cancel` is no job's id but a route of its own, for POST alone.",
     409: "The state of the thing forbids it.",
     413: "The body is too large.",
     416: "No record starts at this cursor.",

@@ -237,9 +237,13 @@ def output(
     return (yield from ask(session, request)).body
 
 
-def artifact(session: Session, job_id: str, path: str) -> Stream:
+def artifact(session: Session, job_id: str, file: str | Wire) -> Stream:
     """Emit a file's bytes as they come; raises NoServer where it breaks off in the middle."""
-    where = of_job(job_id, f"artifacts/{quote(path)}")
+    if isinstance(file, str):
+        path, href = file, f"artifacts/{quote(file, errors='surrogateescape')}"
+    else:
+        path, href = file["path"], file["href"]
+    where = of_job(job_id, href)
     yield from open_stream(session, Request(method="GET", path=where))
     got = 0
     while True:

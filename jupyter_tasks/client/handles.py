@@ -135,17 +135,17 @@ class JobHandle(_Known):
         return [attempt_from(wire) for wire in self._read("attempts")["attempts"]]
 
     def artifacts(self) -> list[Wire]:
-        """The files that the newest attempt left: {"path", "size_bytes", "modified_at"}."""
+        """The files that the newest attempt left: {"path", "href", "size_bytes", "modified_at"}."""
         files: list[Wire] = self._read("artifacts")["artifacts"]
         return files
 
-    def download(self, path: str, to: str | Path | None = None) -> bytes | Path:
-        """The bytes of one of its artifacts; with ``to`` they are written there instead."""
-        chunks = self._shell.iterate(calls.artifact(self._shell.session, self.id, path))
+    def download(self, file: str | Wire, to: str | Path | None = None) -> bytes | Path:
+        """The bytes of an artifact, a path or one of ``artifacts()``; ``to``: written there instead."""
+        chunks = self._shell.iterate(calls.artifact(self._shell.session, self.id, file))
         if to is None:
             return b"".join(chunks)
-        with Path(to).open("wb") as file:
-            file.writelines(chunks)
+        with Path(to).open("wb") as target:
+            target.writelines(chunks)
         return Path(to)
 
     def output(
@@ -248,18 +248,18 @@ class AsyncJobHandle(_Known):
         return [attempt_from(wire) for wire in (await self._read("attempts"))["attempts"]]
 
     async def artifacts(self) -> list[Wire]:
-        """The files that the newest attempt left: {"path", "size_bytes", "modified_at"}."""
+        """The files that the newest attempt left: {"path", "href", "size_bytes", "modified_at"}."""
         files: list[Wire] = (await self._read("artifacts"))["artifacts"]
         return files
 
-    async def download(self, path: str, to: str | Path | None = None) -> bytes | Path:
-        """The bytes of one of its artifacts; with ``to`` they are written there instead."""
-        chunks = self._shell.iterate(calls.artifact(self._shell.session, self.id, path))
+    async def download(self, file: str | Wire, to: str | Path | None = None) -> bytes | Path:
+        """The bytes of an artifact, a path or one of ``artifacts()``; ``to``: written there instead."""
+        chunks = self._shell.iterate(calls.artifact(self._shell.session, self.id, file))
         if to is None:
             return b"".join([chunk async for chunk in chunks])
-        with Path(to).open("wb") as file:  # noqa: ASYNC230 - a local file, a chunk at a time
+        with Path(to).open("wb") as target:  # noqa: ASYNC230 - a local file, a chunk at a time
             async for chunk in chunks:
-                file.write(chunk)
+                target.write(chunk)
         return Path(to)
 
     async def output(

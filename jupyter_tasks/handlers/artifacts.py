@@ -10,6 +10,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from tornado import web
 from tornado.ioloop import IOLoop
@@ -31,9 +32,8 @@ _OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O
 class _ArtifactHandler(TasksHandler):
     """Knows where an attempt's files lie."""
 
-    async def folder(self, job_id: str) -> Path:
+    async def folder(self, job_id: str, number: int | None) -> Path:
         """The folder of the attempt that was asked for (the newest by default)."""
-        number = self.query(AttemptQuery).attempt
         job: Job = await self.manager.get(job_id, self.owner)
         attempt_dir = self.settings["jupyter_tasks_attempt_dir"](job.id, number or job.attempt)
         return Path(attempt_dir) / _FOLDER
@@ -46,28 +46,34 @@ class ArtifactsHandler(_ArtifactHandler):
     @authorized("read")
     async def get(self, job_id: str) -> None:
         """The files, by path."""
-        folder = await self.folder(job_id)
-        found = await IOLoop.current().run_in_executor(None, _list, folder)
+        number = self.query(AttemptQuery).attempt
+        folder = await self.folder(job_id, number)
+        query = "" if number is None else f"?attempt={number}"
+        found = await IOLoop.current().run_in_executor(None, _list, folder, query)
         self.reply(messages.Artifacts(found))
 
 
 class ArtifactHandler(_ArtifactHandler):
     """``jobs/{job_id}/artifacts/{path}``."""
 
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """A file's name need not be text."""
+        return os.fsdecode(value) if name == "path" else super().decode_argument(value, name)
+
     @web.authenticated
     @authorized("read")
     async def get(self, job_id: str, path: str) -> None:
         """The file, to be saved: a page that a job made must not act in the server's name."""
-        folder = await self.folder(job_id)
+        folder = await self.folder(job_id, self.query(AttemptQuery).attempt)
         descriptor = await IOLoop.current().run_in_executor(None, _open, folder, path)
         if descriptor is None:
-            shown = shortened(path)
+            shown = shortened(_shown(path))
             raise NoSuchThing(f"Job {job_id} has no artifact {shown!r}.", job=job_id, path=shown)
         with os.fdopen(descriptor, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             self.set_header("Content-Type", "application/octet-stream")
             self.set_header("Content-Length", str(size))
-            self.set_attachment_header(Path(path).name)
+            self.set_attachment_header(_shown(Path(path).name))
             while size > 0 and (chunk := file.read(min(_CHUNK_BYTES, size))):
                 size -= len(chunk)
                 self.write(chunk)
@@ -78,13 +84,18 @@ class ArtifactHandler(_ArtifactHandler):
         await self.finish(set_content_type="application/octet-stream")
 
 
-def _list(folder: Path) -> list[Artifact]:
+def _list(folder: Path, query: str) -> list[Artifact]:
     found = []
     for path, status in islice(_files_below(folder), _MAX_LISTED):
-        # A name need not be text; then it is shown as well as it can be.
-        name = os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
-        found.append(Artifact(name, status.st_size, status.st_mtime))
-    return sorted(found, key=lambda artifact: artifact.path)
+        name = path.relative_to(folder).as_posix()
+        href = f"{_FOLDER}/{quote(os.fsencode(name))}{query}"
+        found.append(Artifact(_shown(name), href, status.st_size, status.st_mtime))
+    return sorted(found, key=lambda artifact: (artifact.path, artifact.href))
+
+
+def _shown(name: str) -> str:
+    """The name as well as it can be shown: it need not be text."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _files_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

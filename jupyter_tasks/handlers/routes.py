@@ -75,20 +75,23 @@ _JOB: Final = Route(
     handler=jobs.JobHandler,
     operations={
         "GET": Operation(
-            summary="The job as it is now.", action="read", answers={200: messages.JobMessage}
+            summary="The job as it is now.",
+            action="read",
+            answers={200: messages.JobMessage},
+            errors=(405,),
         ),
         "PATCH": Operation(
             summary="Change a job that still waits. `***` means: as it is.",
             action="write",
             body=messages.JobEdit,
             answers={200: messages.JobMessage},
-            errors=(409,),
+            errors=(405, 409),
         ),
         "DELETE": Operation(
             summary="Delete a job that has ended, with its history and its files.",
             action="write",
             answers={204: None},
-            errors=(409,),
+            errors=(405, 409),
         ),
     },
 )

@@ -139,9 +139,14 @@ class Counts(Answer):
 
 
 class Artifact(Answer):
-    """A file that an attempt left for its readers."""
+    """A file that an attempt left for its readers.
+
+    ``href`` is a reference relative to the list's own URL, exact whatever bytes the name is made of;
+    in ``path``, which is for showing, those that are no text are replaced.
+    """
 
     path: str
+    href: str
     size_bytes: int
     modified_at: float
 

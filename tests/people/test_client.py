@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,14 @@ def test_files_that_a_job_left_can_be_fetched(client: Client, tmp_path: Path) ->
     assert (tmp_path / "c").read_bytes() == b"\x01\x02"
     with pytest.raises(errors.NoSuchThing):
         handle.download("../../spec.json")
+
+
+def test_a_file_whose_name_is_no_text_is_fetched_by_what_the_list_tells(client: Client) -> None:
+    script = 'cd "$JUPYTER_TASKS_ARTIFACTS" && printf x > "$(printf "a\\377")"'
+    handle = client.submit(script).wait(20)
+    [file] = handle.artifacts()
+    assert file["path"] == "a\N{REPLACEMENT CHARACTER}"
+    assert handle.download(file) == handle.download(os.fsdecode(b"a\xff")) == b"x"
 
 
 # -- many --------------------------------------------------------------------------------------

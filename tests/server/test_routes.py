@@ -306,11 +306,25 @@ async def test_nothing_outside_is_an_artifact(server: Server) -> None:
 async def test_an_artifact_whose_name_is_no_text_does_no_harm(server: Server) -> None:
     job = await server.submit(
         'mkdir -p "$JUPYTER_TASKS_ARTIFACTS" && cd "$JUPYTER_TASKS_ARTIFACTS" &&'
-        ' : > "$(printf "a\\377")" && : > b && mkdir shut && chmod 0 shut'
+        ' printf 1 > "$(printf "a\\377")" && printf 2 > "$(printf "a\\376")" && : > "b ?#"'
+        " && mkdir shut && chmod 0 shut"
     )
     await server.until(job["id"])
     answer = await server.ask("GET", f"api/jobs/{job['id']}/artifacts")
-    assert [one["path"] for one in answer.json["artifacts"]] == ["a\N{REPLACEMENT CHARACTER}", "b"]
+    replaced = "a\N{REPLACEMENT CHARACTER}"
+    told = [(one["path"], one["href"]) for one in answer.json["artifacts"]]
+    assert told == [
+        (replaced, "artifacts/a%FE"),
+        (replaced, "artifacts/a%FF"),
+        ("b ?#", "artifacts/b%20%3F%23"),
+    ]
+    for _, href in told:
+        sent = await server.ask("GET", f"api/jobs/{job['id']}/{href}")
+        assert (sent.status, sent.body) == (200, {"E": b"2", "F": b"1", "3": b""}[href[-1]])
+    missing = await server.ask("GET", f"api/jobs/{job['id']}/artifacts/c%FF")
+    assert (missing.status, missing.json["code"]) == (404, "not_found")
+    of_attempt = await server.ask("GET", f"api/jobs/{job['id']}/artifacts?attempt=1")
+    assert of_attempt.json["artifacts"][0]["href"] == "artifacts/a%FE?attempt=1"
 
 
 async def test_a_large_artifact_is_sent_whole(server: Server) -> None:
