@@ -11,7 +11,8 @@ from jupyter_tasks.records import Piece, encode_record
 
 _NAME = "output"
 _TAIL_SEGMENTS = 4
-_RECORD_BYTES = 64 * 1024
+#: With their headers, four such records fit into the largest frame that a reader is sent.
+RECORD_BYTES = 65_000
 
 
 def segments(directory: str) -> list[tuple[int, str]]:
@@ -49,12 +50,12 @@ class OutputWriter:
 
     def write_output(self, kind: str, t: float, data: bytes | bytearray, size: int) -> bool:
         """Append a buffer's first bytes as records of a bearable size, all by one write."""
-        if size <= _RECORD_BYTES and size == len(data):
+        if size <= RECORD_BYTES and size == len(data):
             return self._keep(t, encode_record(kind, t, data), size)
         pieces = []
         whole = memoryview(data)
-        for start in range(0, size, _RECORD_BYTES):
-            pieces += encode_record(kind, t, whole[start : min(start + _RECORD_BYTES, size)])
+        for start in range(0, size, RECORD_BYTES):
+            pieces += encode_record(kind, t, whole[start : min(start + RECORD_BYTES, size)])
         return self._keep(t, pieces, size)
 
     def finish(self, t: float) -> None:

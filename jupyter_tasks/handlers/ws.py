@@ -199,7 +199,7 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
                 async with self._turn:
                     piece = await reading.take(_SLICE_BYTES)
                     if isinstance(piece, Slice):
-                        await self._write(_slice(stream_id, reading.attempt, piece))
+                        await self._write(_head(stream_id, reading.attempt, piece), piece.data)
                     elif isinstance(piece, Gap):
                         await self._write(_gap(stream_id, reading.attempt, piece))
                 if piece is None:
@@ -215,17 +215,17 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
         async with self._turn:
             await self._write(frame)
 
-    async def _write(self, data: bytes) -> None:
-        """Send frames and wait until the client has taken most of them; only at one's turn.
+    async def _write(self, head: bytes, data: bytes = b"") -> None:
+        """Send frames, the last one's bytes apart, and wait until the client has taken most of them.
 
-        A stream that is stopped meanwhile leaves its frames behind; those go first.
+        Only at one's turn. A stream that was stopped may have left its frames behind: those go first.
         """
         if self._unsent is not None and not self._unsent.done():
             await asyncio.wait([self._unsent])
         connection = self.ws_connection
         if connection is None or connection.is_closing() or connection.stream is None:
             raise WebSocketClosedError
-        self._unsent = connection.stream.write(data)
+        self._unsent = frames.put(connection.stream, head, data)
         self._unsent.add_done_callback(_noticed)
         await asyncio.shield(self._unsent)
         self._silent_beats = 0
@@ -281,10 +281,10 @@ def _parts(jobs: list[Job]) -> list[list[msgspec.Raw]]:
     return parts
 
 
-def _slice(stream_id: StreamId, attempt: int, piece: Slice) -> bytes:
+def _head(stream_id: StreamId, attempt: int, piece: Slice) -> bytes:
     start, end = Cursor(attempt, piece.start), Cursor(attempt, piece.end)
     line = {"type": "output", "id": stream_id, "from": str(start), "cursor": str(end)}
-    return frames.binary(messages.encode(line), piece.data)
+    return frames.binary_head(messages.encode(line), len(piece.data))
 
 
 def _gap(stream_id: StreamId, attempt: int, gap: Gap) -> bytes:

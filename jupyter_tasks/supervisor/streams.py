@@ -5,13 +5,14 @@ import fcntl
 import os
 from collections.abc import Callable
 
+from jupyter_tasks.output import RECORD_BYTES
 from jupyter_tasks.runners.shell import Started
 from jupyter_tasks.supervisor.loop import WRITE, Loop
 
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = RECORD_BYTES
 #: Who writes so much at once is read by more at once, and given a pipe that holds more.
 _MUCH_BYTES = 32 * 1024
-_FLOOD_BYTES = 256 * 1024
+_FLOOD_BYTES = 4 * RECORD_BYTES
 _FLOOD_PIPE_BYTES = 1024 * 1024
 _SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", None)
 #: More than a pipe holds: who still writes after so much is not waited for.

@@ -223,6 +223,8 @@ async def test_a_read_from_the_end_gives_only_what_is_new(
     await ws.send(type="read", id="old", job=job)
     assert payloads((await ws.printed())["data"]) == b"old"
     await ws.send(type="stop", id="old")
+    await ws.send(type="ping")
+    await ws.until("pong")
     await ws.send(type="read", id="new", job=job, cursor="end")
     coming = asyncio.ensure_future(ws.printed())
 
