@@ -41,7 +41,8 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA query_only = {int(read_only)}")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = FAST")
+        # What is deleted may be secret: FAST would leave it on pages that become free.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("PRAGMA cache_size = -8000")
         # Checkpoints are made between groups, by the writer's thread.

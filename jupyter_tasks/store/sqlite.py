@@ -136,7 +136,11 @@ class SqliteStore:
     async def commit(self, change: Change) -> Change:
         """Replace or delete the job where its stored version is still the one before."""
         self._must_be_writable()
-        return cast("Change", await self._writer.do(partial(writes.commit, change=change)))
+        # What a spec held may be secret.
+        erases = change.before is not None and change.job.spec != change.before.spec
+        erases = erases or change.after is None
+        work = partial(writes.commit, change=change)
+        return cast("Change", await self._writer.do(work, erases=erases))
 
     async def forget_events(self, *, keep: int) -> int:
         """Forget all but the newest events, a part at a time."""

@@ -17,6 +17,7 @@ class Task:
     work: Work
     future: asyncio.Future[Any]
     takes_over: bool = False
+    erases: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,13 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from jupyter_tasks.errors import ServerError, StoreUnavailable, Superseded, TasksError
-from jupyter_tasks.store.files import connect, unavailable
+from jupyter_tasks.store.files import BUSY_S, connect, unavailable
 from jupyter_tasks.store.queries import query
 from jupyter_tasks.store.threads import Answer, Task, Work, deliver
 
@@ -25,6 +26,11 @@ _GROUP: Final = 500
 #: Checkpoint after so many changed rows, or when nothing was asked for so long.
 _CHECKPOINT_ROWS: Final = 4000
 _CHECKPOINT_IDLE_S: Final = 1.0
+#: What was deleted is erased in the first idle second, or after so long where there is none.
+_ERASE_WITHIN_S: Final = 10.0
+#: Erasing waits so long for readers, and tries again later: the next commit must not wait for them.
+_ERASE_BUSY_MS: Final = 50
+_MAX_PATIENCE_S: Final = 60.0
 
 
 class _NeedsCareError(Exception):
@@ -46,9 +52,14 @@ class Writer:
         self._held: Task | None = None
         self._stops = False
         self._checkpointed = 0
+        self._erase_since: float | None = None
+        self._patience_s = _CHECKPOINT_IDLE_S
 
-    async def do(self, work: Work, *, takes_over: bool = False) -> Any:
-        """Do the work in a transaction; return its value after the commit."""
+    async def do(self, work: Work, *, takes_over: bool = False, erases: bool = False) -> Any:
+        """Do the work in a transaction; return its value after the commit.
+
+        ``erases``: what it deletes or replaces leaves the files, too, within a bounded time.
+        """
         if self._end is not None:
             raise StoreUnavailable(f"The job database {self._path} was closed by this server.")
         future = asyncio.get_running_loop().create_future()
@@ -56,7 +67,7 @@ class Writer:
             self._thread = threading.Thread(target=self._run, name="jupyter-tasks-writer")
             self._thread.daemon = True
             self._thread.start()
-        self._tasks.put(Task(work=work, future=future, takes_over=takes_over))
+        self._tasks.put(Task(work=work, future=future, takes_over=takes_over, erases=erases))
         return await future
 
     async def close(self) -> None:
@@ -74,9 +85,11 @@ class Writer:
         while group := self._next_group():
             answers = self._answers(group)
             deliver(answers)
+            self._note_erasures(group)
             # Nothing of this group is kept while the thread waits for the next one.
             del group, answers
             self._checkpoint(after_rows=_CHECKPOINT_ROWS)
+            self._erase(after_s=_ERASE_WITHIN_S)
         self._disconnect()
         end = self._end
         assert end is not None
@@ -102,11 +115,12 @@ class Writer:
 
     def _wait(self, group: Sequence[Task]) -> Task | None:
         """The next task, for however long it takes; in the first idle second, checkpoint."""
-        if not group and self._rows_to_checkpoint():
+        while not group and (self._rows_to_checkpoint() or self._has_to_erase()):
             try:
-                return self._tasks.get(timeout=_CHECKPOINT_IDLE_S)
+                return self._tasks.get(timeout=self._patience_s)
             except queue.Empty:
                 self._checkpoint(after_rows=0)
+                self._erase(after_s=0)
         return self._tasks.get()
 
     def _answers(self, group: Sequence[Task]) -> list[Answer]:
@@ -198,6 +212,43 @@ class Writer:
         except sqlite3.Error as error:
             # Nothing is lost: the log is kept, and the next checkpoint tries again.
             _log.warning("Failed to checkpoint the job database: %s", error)
+
+    def _note_erasures(self, group: Sequence[Task]) -> None:
+        # A server that was killed may have left what it was about to erase.
+        if self._erase_since is None and any(task.erases or task.takes_over for task in group):
+            self._erase_since = time.monotonic()
+            self._patience_s = _CHECKPOINT_IDLE_S
+
+    def _has_to_erase(self) -> bool:
+        return self._erase_since is not None and self._connection is not None
+
+    def _erase(self, *, after_s: float) -> None:
+        """Empty the log: SQLite keeps old pages there, secrets too, until it writes over them.
+
+        Where somebody reads from the log just now, it is tried again later, and less and less often.
+        """
+        since, connection = self._erase_since, self._connection
+        if since is None or connection is None or time.monotonic() - since < after_s:
+            return
+        try:
+            is_read = self._is_read_while_truncating(connection)
+        except sqlite3.Error as error:
+            _log.warning("Failed to erase what was deleted: %s", error)
+            is_read = True
+        self._erase_since = time.monotonic() if is_read else None
+        self._patience_s = (
+            min(2 * self._patience_s, _MAX_PATIENCE_S) if is_read else _CHECKPOINT_IDLE_S
+        )
+
+    def _is_read_while_truncating(self, connection: sqlite3.Connection) -> bool:
+        """Truncate the log if it is ours; whether readers kept us from it."""
+        if connection.execute(query("epoch")).fetchone()[0] != self._epoch:
+            return False
+        connection.execute(f"PRAGMA busy_timeout = {_ERASE_BUSY_MS}")
+        try:
+            return bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
 
     def _disconnect(self) -> None:
         if self._connection is not None:

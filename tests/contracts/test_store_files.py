@@ -17,6 +17,7 @@ from jupyter_tasks.store import SqliteStore, files
 from jupyter_tasks.store.queries import migrations
 from tests.builders import a_change, a_deletion, a_job
 from tests.contracts.stores import added
+from tests.eventually import eventually
 
 NEXT = {**migrations(), 2: ("ALTER TABLE job ADD COLUMN colour TEXT;",)}
 BROKEN = {**migrations(), 2: ("ALTER TABLE job ADD COLUMN colour TEXT;", "SELECT nonsense;")}
@@ -54,6 +55,76 @@ async def test_every_file_is_the_owners_alone_whatever_the_umask(path: Path) -> 
 
     assert modes == {"jobs.db": 0o600, "jobs.db-wal": 0o600, "jobs.db-shm": 0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+SECRET = "0penSesame" * 2000
+
+
+def files_with(secret: str, path: Path) -> list[str]:
+    """The names of the files in the folder that hold the secret."""
+    return [
+        file.name for file in path.parent.iterdir() if secret[:100].encode() in file.read_bytes()
+    ]
+
+
+@pytest.mark.parametrize("secret", [SECRET[:100], SECRET], ids=["short", "long"])
+async def test_a_deleted_jobs_environment_leaves_every_file(path: Path, secret: str) -> None:
+    store = SqliteStore.open(path)
+    await store.take_over()
+    [job, _] = await added(store, a_job(env={"KEY": secret}), a_job())
+    ended = (await store.commit(a_change(job, lc.CancelAsked()))).job
+    assert await store.get(job.id) == ended
+    assert files_with(secret, path)
+
+    await store.commit(a_deletion(ended))
+
+    eventually(lambda: not files_with(secret, path), within_s=5)
+    await store.close()
+
+
+async def test_an_environment_that_was_edited_away_leaves_every_file(path: Path) -> None:
+    store = SqliteStore.open(path)
+    await store.take_over()
+    [job] = await added(store, a_job(env={"KEY": SECRET}))
+    await store.commit(a_change(job, lc.Edited(spec=a_job().spec)))
+    eventually(lambda: not files_with(SECRET, path), within_s=5)
+    await store.close()
+
+
+async def test_what_was_deleted_is_erased_though_somebody_read_meanwhile(path: Path) -> None:
+    store = SqliteStore.open(path)
+    await store.take_over()
+    [job] = await added(store, a_job(env={"KEY": SECRET}))
+    ended = (await store.commit(a_change(job, lc.CancelAsked()))).job
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM job").fetchall()
+        await store.commit(a_deletion(ended))
+        # A commit is not kept waiting by what cannot be erased yet.
+        await asyncio.wait_for(added(store, a_job()), 2)
+        assert files_with(SECRET, path)
+        reader.execute("COMMIT")
+        eventually(lambda: not files_with(SECRET, path), within_s=15)
+    await store.close()
+
+
+async def test_what_a_killed_server_was_about_to_erase_the_next_one_erases(path: Path) -> None:
+    store = SqliteStore.open(path)
+    await store.take_over()
+    [job] = await added(store, a_job(env={"KEY": SECRET}))
+    ended = (await store.commit(a_change(job, lc.CancelAsked()))).job
+    await store.commit(a_deletion(ended))
+    killed = path.parent / "killed"
+    killed.mkdir()
+    for end in ("", "-wal"):
+        (killed / f"{path.name}{end}").write_bytes(Path(f"{path}{end}").read_bytes())
+    await store.close()
+    assert files_with(SECRET, killed / path.name)
+
+    after = SqliteStore.open(killed / path.name)
+    await after.take_over()
+    eventually(lambda: not files_with(SECRET, killed / path.name), within_s=5)
+    await after.close()
 
 
 async def test_it_says_what_kind_of_database_it_is(path: Path) -> None:
