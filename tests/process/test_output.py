@@ -169,7 +169,8 @@ def test_a_job_goes_on_while_its_disk_is_full(small_disk: Path, then: str) -> No
         if then != "exit 0":
             assert kept.pop() == b"after\n"
         assert sum(told) + sum(len(payload or b"") for payload in kept) == 4_000_000
-        assert sum(told) > 2_900_000
+        # All but what the disk had room for, and what was still in the pipe when it had more.
+        assert sum(told) > 1_800_000
 
 
 def _make_room(supervised: Supervised) -> None:
