@@ -10,11 +10,11 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_tasks import events, posix
 from jupyter_tasks._version import __version__
+from jupyter_tasks.activity import BEAT_S, Activity
 from jupyter_tasks.asleep import Place, Post
 from jupyter_tasks.executors.local import LocalExecutor
 from jupyter_tasks.feed import News
@@ -63,6 +63,12 @@ class Engine:
             max_running=traits["max_running"],
             keep_events=traits["keep_events"],
             log=log,
+        )
+        self._activity = Activity(
+            serverapp.web_app.settings["last_activity_times"],
+            running=lambda: self._manager.running,
+            clock=time.time,
+            beat_s=BEAT_S if traits["running_jobs_are_activity"] else None,
         )
         self._manager.feed.subscribe(self._tell_jupyter)
         self._outputs = Outputs(log)
@@ -115,6 +121,7 @@ class Engine:
             self._standing_by.cancel()
             await asyncio.gather(self._standing_by, return_exceptions=True)
         await self._stop_socket()
+        self._activity.close()
         self._outputs.close()
         await self._manager.close()
         await self._store.close()
@@ -138,8 +145,7 @@ class Engine:
 
     def _tell_jupyter(self, news: News) -> None:
         """What happens to jobs is activity of the server, and an event of Jupyter's."""
-        now = datetime.fromtimestamp(time.time(), UTC)
-        self._serverapp.web_app.settings["last_activity_times"]["jupyter_tasks"] = now
+        self._activity.happened()
         if isinstance(news, Change):
             events.emit(self._serverapp.event_logger, news)
 

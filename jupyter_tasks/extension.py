@@ -61,6 +61,13 @@ class TasksExtension(ExtensionApp):
         help="How many of the newest events are kept for watchers that come back.",
     ).tag(config=True)
 
+    running_jobs_are_activity = Bool(
+        default_value=True,
+        help="Whether a server with running jobs is in use, also while they say nothing: it is then "
+        "neither shut down as idle nor culled by a hub. Otherwise only what happens to jobs counts; "
+        "for deployments where running jobs survive the server (see `survives` in the status).",
+    ).tag(config=True)
+
     @default("state_dir")
     def _default_state_dir(self) -> str:
         return str(Path(jupyter_data_dir()) / "jupyter_tasks")
@@ -127,7 +134,9 @@ class TasksExtension(ExtensionApp):
 
     def current_activity(self) -> dict[str, Any] | None:
         """What keeps this server from being idle: the jobs that run (None where none does)."""
-        running = self._engine.running if self._engine is not None else 0
+        if self._engine is None or not self.running_jobs_are_activity:
+            return None
+        running = self._engine.running
         return {"running_jobs": running} if running else None
 
     # -- asleep and awake ----------------------------------------------------------------------------
