@@ -177,6 +177,8 @@ class TasksMixin(JupyterHandler):
             words = self._words(status_code, error)
             answer = messages.ErrorMessage(_code(status_code), words, {}, self.request_id)
         self.set_header("Content-Type", "application/json")
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(_methods_of(type(self))))
         self.finish(messages.encode(answer))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:

@@ -63,7 +63,7 @@ def encode(answer: Any) -> bytes:
 _WHERE: Final = re.compile(r"^(.*) - at `(?:key in )?(\$.*)`$", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.*)`$", re.DOTALL)
 _MISSING: Final = re.compile(r"^Object missing required field `(.*)`$")
-_OWN_WORDS: Final = re.compile(r"^`(\w+)`")
+_OWN_WORDS: Final = re.compile(r"^`([\w.]+)`")
 _NO_SUCH_VALUE: Final = re.compile(r"^invalid (?:enum )?value (.*)$", re.DOTALL)
 _NO_BOOL: Final = re.compile(r"^expected `bool`, got `str`$")
 

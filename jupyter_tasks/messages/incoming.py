@@ -38,8 +38,11 @@ _MAX_SECONDS: Final = 1e9
 #: (Not a pattern of msgspec's: two of those in one union crash the interpreter's garbage collector.)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
-Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
-Reason = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+#: So the bounds that no decoder checks stand in the OpenAPI document at least.
+_PLAIN: Final = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
+
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, extra_json_schema=_PLAIN)]
+Reason = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, extra_json_schema=_PLAIN)]
 Tag = Annotated[str, Meta(min_length=1, max_length=100)]
 Tags = Annotated[list[Tag], Meta(max_length=50)]
 Queue = Annotated[str, Meta(min_length=1, max_length=100)]

@@ -11,7 +11,10 @@ from jupyter_tasks.messages.incoming import FilterMessage, JobId, ListQuery, Mes
 
 #: A client's own name for one of its watches or reads.
 StreamId = Annotated[str, Meta(min_length=1, max_length=100)] | Annotated[int, Meta(ge=0)]
-CursorText = Annotated[str, Meta(min_length=1, max_length=40)]
+CursorText = Annotated[
+    str,
+    Meta(min_length=1, max_length=40, extra_json_schema={"pattern": r"^([0-9]+\.[0-9]+|end)$"}),
+]
 Bytes = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 

@@ -60,6 +60,7 @@ async def test_who_is_not_logged_in_is_told_how(server: Server, method: str, pat
 async def test_a_method_that_is_not_there_is_told_which_are(server: Server) -> None:
     error = told(await server.ask("PUT", "api/jobs"), 405, "method_not_allowed")
     assert error["message"] == "PUT cannot be done here; these can: GET, POST."
+    assert (await server.ask("PUT", "api/jobs")).headers["Allow"] == "GET, POST"
 
 
 async def test_a_missing_job_is_named(server: Server) -> None:
