@@ -229,7 +229,7 @@ def _add_following(verb: _Verb) -> None:
     parser.add_argument("-n", "--tail", type=_positive, metavar="LINES", help="only the last lines")
     parser.add_argument("--stream", choices=("out", "err", "all"), default="all")
     parser.add_argument("--attempt", type=_positive, metavar="N", help="default: the newest")
-    parser.add_argument("--cursor", help="go on there; Ctrl-C tells it")
+    parser.add_argument("--cursor", type=_cursor, help="go on there; Ctrl-C tells it")
     _add_filter(verb("watch", "show running and waiting jobs, live"))
     parser = verb("wait", "wait for the end of jobs")
     parser.add_argument("ids", nargs="+", metavar="ID")
@@ -268,6 +268,13 @@ def _checked(parse: Callable[[str], float | int]) -> Callable[[str], float | int
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return checked
+
+
+def _cursor(text: str) -> str:
+    attempt, dot, byte = text.partition(".")
+    if not (dot and attempt.isdecimal() and byte.isdecimal() and text.isascii()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no cursor; one looks like 1.4096")
+    return text
 
 
 def _positive(text: str) -> int:

@@ -236,7 +236,8 @@ def test_a_waiting_job_is_edited_explained_and_run(cli: Cli, client: Client) -> 
         (["show", "abc"], 2, "at least 4"),
         (["status", "--url", "http://127.0.0.1:1/"], 3, "does not answer"),
         (["status", "--token-file", "missing"], 2, "missing cannot be read"),
-        (["logs", "--cursor", "x", "0" * 16], 4, "0" * 16),
+        (["logs", "--cursor", "1.0", "0" * 16], 4, "0" * 16),
+        (["logs", "--cursor", "x", "0" * 16], 2, "'x' is no cursor"),
     ],
 )
 def test_what_goes_wrong_has_its_code_and_a_sentence(

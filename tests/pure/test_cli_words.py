@@ -82,6 +82,8 @@ def test_one_quoted_word_is_for_the_shell() -> None:
         (["submit", "--memory", "much", "x"], "500M or 2G"),
         (["list", "--state", "asleep"], "invalid choice"),
         (["list", "-n", "0"], "from 1 on"),
+        (["logs", "--cursor", "1.x", "abcd"], "'1.x' is no cursor"),
+        (["logs", "--cursor", "\u00b2.0", "abcd"], "is no cursor"),
         (["dance"], "invalid choice"),
         ([], "VERB"),
     ],
