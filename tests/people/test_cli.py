@@ -498,6 +498,7 @@ class Terminal:
         code = self.process.wait(20)
         self.text()
         os.close(self.master)
+        self.master = -1  # its number will soon be somebody else's file, which is not ours to read
         return code
 
 

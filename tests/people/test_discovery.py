@@ -240,10 +240,15 @@ class SocketServer(LiveServer):
         return [*command, f"--ServerApp.sock={self.path}"]
 
     def _answers(self) -> bool:
+        """It listens before it has written the file by which it is found; an answer comes after."""
         assert self.process is not None
         assert self.process.poll() is None, self.log
         with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(self.path) == 0
+            probe.settimeout(20)
+            if probe.connect_ex(self.path) != 0:
+                return False
+            probe.sendall(b"GET /api HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return b" 200 " in probe.recv(64)
 
 
 def test_a_server_that_listens_on_a_unix_socket_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
