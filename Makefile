@@ -27,10 +27,12 @@ demo: $(call ready,demo) ## Train on handwritten digits, kill the server in the 
 test: $(if $(COVERAGE),cov,$(call ready,test)) ## Run all tests (with COVERAGE=1: as make cov)
 	@$(if $(COVERAGE),,$(BIN)/python -m pytest $(TESTS))
 
+# What a process that was killed has written half cannot be combined and stays behind.
 cov: $(call ready,test) ## Run all tests and measure coverage, subprocesses included; fails below 90 %
 	@$(BIN)/python -m coverage erase
 	@status=0; JUPYTER_TASKS_COVERAGE=1 $(BIN)/python -m coverage run -m pytest $(TESTS) || status=$$?; \
 	$(BIN)/python -m coverage combine --quiet; \
+	rm -f .coverage.*; \
 	$(BIN)/python -m coverage report --fail-under=90; exit $$status
 
 check: $(call ready,check) ## Check imports, style and types

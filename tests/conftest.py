@@ -6,12 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
 # What a terminal can do is said by the tests that are about it, not by where they run.
 os.environ["TERM"] = "xterm-256color"
 for _name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
+
+# The same examples in every run, so that a failure comes from a change; new ones with HYPOTHESIS_PROFILE=explore.
+settings.register_profile("repeat", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 # A runner in the background ignores Ctrl-C, and every program that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
-from jupyter_tasks.errors import BadCursor
+from jupyter_tasks.errors import BadMessage
 
 _CURSOR: Final = re.compile(r"([1-9][0-9]{0,8})\.([0-9]{1,18})", re.ASCII)
 
@@ -18,10 +18,10 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what ``str(cursor)`` wrote; raises BadCursor."""
+        """Read what ``str(cursor)`` wrote; raises BadMessage."""
         match = _CURSOR.fullmatch(text)
         if match is None:
-            raise BadCursor(
+            raise BadMessage(
                 f"{text!r} is no cursor; a cursor is <attempt>.<byte>, as 1.0 for the beginning.",
                 cursor=text[:100],
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from jupyter_tasks.errors import BadCursor, NoSuchThing
+from jupyter_tasks.errors import BadCursor, BadMessage, NoSuchThing
 from jupyter_tasks.feed import News, ProgressNews
 from jupyter_tasks.follow import Cursor, Gap, OutputFollower, Outputs, Slice
 from jupyter_tasks.manager import Manager
@@ -29,12 +29,12 @@ class Wanted:
     def parse(
         cls, job_id: str, cursor: str | None, tail: int | None, attempt: int | None, follow: bool
     ) -> "Wanted":
-        """What the wire says; raises BadCursor where that contradicts itself."""
+        """What the wire says; raises BadMessage where that is none or contradicts itself."""
         place = Cursor.parse(cursor) if cursor not in (None, "end") else cursor
         if cursor is not None and tail is not None:
-            raise BadCursor("Give a cursor or a tail, not both.", cursor=cursor)
+            raise BadMessage("Give a cursor or a tail, not both.", cursor=cursor)
         if isinstance(place, Cursor) and attempt not in (None, place.attempt):
-            raise BadCursor(
+            raise BadMessage(
                 f"The cursor {cursor} belongs to attempt {place.attempt}, not to {attempt}.",
                 cursor=cursor,
             )

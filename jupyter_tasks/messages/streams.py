@@ -13,7 +13,11 @@ from jupyter_tasks.messages.incoming import FilterMessage, JobId, ListQuery, Mes
 StreamId = Annotated[str, Meta(min_length=1, max_length=100)] | Annotated[int, Meta(ge=0)]
 CursorText = Annotated[
     str,
-    Meta(min_length=1, max_length=40, extra_json_schema={"pattern": r"^([0-9]+\.[0-9]+|end)$"}),
+    Meta(
+        min_length=1,
+        max_length=40,
+        extra_json_schema={"pattern": r"^([1-9][0-9]{0,8}\.[0-9]{1,18}|end)$"},
+    ),
 ]
 Bytes = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_tasks import attempt
-from jupyter_tasks.errors import BadCursor
+from jupyter_tasks.errors import BadCursor, BadMessage
 from jupyter_tasks.follow import Cursor, Gap, OutputFollower, Outputs, Slice
 from jupyter_tasks.model import Change, Job, State
 from jupyter_tasks.records import read_records
@@ -421,7 +421,7 @@ async def test_an_attempt_that_has_not_started_is_empty_and_its_reader_can_be_wo
     "text", ["", "1", "1.", ".1", "0.0", "1.-1", "a.b", "1.1.1", "1.٣", "01.0"]
 )
 def test_a_text_that_is_no_cursor_is_refused(text: str) -> None:
-    with pytest.raises(BadCursor, match="is no cursor"):
+    with pytest.raises(BadMessage, match="is no cursor"):
         Cursor.parse(text)
 
 

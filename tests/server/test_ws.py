@@ -306,7 +306,7 @@ async def test_fifty_megabytes_go_to_two_clients_at_once(server: LiveServer) -> 
         ('{"type": "read", "id": "x"}', "bad_message", "job"),
         ('{"type": "read", "id": "x", "job": "0123456789abcdef"}', "not_found", "no job"),
         ('{"type": "read", "id": "x", "job": "J", "cursor": "1.1"}', "bad_cursor", "byte 1"),
-        ('{"type": "read", "id": "x", "job": "J", "cursor": "hm"}', "bad_cursor", "no cursor"),
+        ('{"type": "read", "id": "x", "job": "J", "cursor": "hm"}', "bad_message", "no cursor"),
         ('{"type": "watch", "id": "x"}', "bad_message", "filter"),
         ('{"type": "watch", "id": "x", "filter": {"colour": 1}}', "bad_message", "colour"),
         ('{"type": "watch", "id": {}, "filter": {}}', "bad_message", "id"),
