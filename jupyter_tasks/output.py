@@ -13,6 +13,8 @@ _NAME = "output"
 _TAIL_SEGMENTS = 4
 #: With their headers, four such records fit into the largest frame that a reader is sent.
 RECORD_BYTES = 65_000
+#: No header and newline of a piece of output are longer.
+_HEADER_BYTES = 64
 
 
 def segments(directory: str) -> list[tuple[int, str]]:
@@ -39,6 +41,7 @@ class OutputWriter:
         self.lost_bytes = 0
         self._directory = directory
         self._tail_bytes = max(max_bytes // 8, 1)
+        self._record_bytes = max(min(RECORD_BYTES, self._tail_bytes - _HEADER_BYTES), 1)
         self._tail: list[str] = []
         self._used = 0
         self._limit = max(max_bytes // 2, 1)
@@ -49,14 +52,20 @@ class OutputWriter:
         return self._keep(t, encode_record(kind, t, payload, **fields), len(payload or b""))
 
     def write_output(self, kind: str, t: float, data: bytes | bytearray, size: int) -> bool:
-        """Append a buffer's first bytes as records of a bearable size, all by one write."""
-        if size <= RECORD_BYTES and size == len(data):
+        """Append a buffer's first bytes as records of a bearable size; by one write if that fits.
+
+        False where some of it found no room.
+        """
+        if size <= self._record_bytes and size == len(data):
             return self._keep(t, encode_record(kind, t, data), size)
-        pieces = []
-        whole = memoryview(data)
-        for start in range(0, size, RECORD_BYTES):
-            pieces += encode_record(kind, t, whole[start : min(start + RECORD_BYTES, size)])
-        return self._keep(t, pieces, size)
+        whole = memoryview(data)[:size]
+        records = max(self._tail_bytes // (self._record_bytes + _HEADER_BYTES), 1)
+        at_once = records * self._record_bytes  # more would make a segment too long
+        kept = [
+            self._write_records(kind, t, whole[start : start + at_once])
+            for start in range(0, size, at_once)
+        ]
+        return all(kept)
 
     def finish(self, t: float) -> None:
         """Tell a loss that has not been told, and bring everything to the disk; raises OSError."""
@@ -70,6 +79,12 @@ class OutputWriter:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _write_records(self, kind: str, t: float, data: memoryview) -> bool:
+        pieces: list[Piece] = []
+        for start in range(0, len(data), self._record_bytes):
+            pieces += encode_record(kind, t, data[start : start + self._record_bytes])
+        return self._keep(t, pieces, len(data))
 
     def _keep(self, t: float, pieces: list[Piece], payload_bytes: int) -> bool:
         if self._append([*self._loss(t), *pieces] if self.lost_bytes else pieces):

@@ -90,6 +90,22 @@ def test_a_cap_keeps_the_head_and_a_ring_of_tails(tmp_path: Path) -> None:
     assert output_size(str(tmp_path)) == end
 
 
+def test_a_flood_stays_within_the_smallest_cap(tmp_path: Path) -> None:
+    """A job that writes much is read by so much at once as is no longer than the whole cap."""
+    cap, read_at_once = 64 * 1024, 260_000
+    flood = b"".join(b"%07d\n" % number for number in range(4 * read_at_once // 8))
+    with a_writer(tmp_path, cap) as writer:
+        for start in range(0, len(flood), read_at_once):
+            piece = bytearray(flood[start : start + read_at_once])
+            assert writer.write_output("out", 0, piece, len(piece))
+            on_disk = sum(os.path.getsize(path) for _, path in segments(str(tmp_path)))
+            assert on_disk <= cap
+    kept = b"".join(payload or b"" for payload in payloads(records(str(tmp_path))))
+    assert len(kept) > cap * 0.8
+    assert flood.startswith(kept[: cap * 2 // 5])
+    assert flood.endswith(kept[-cap // 3 :])
+
+
 def test_offsets_are_those_of_an_output_without_cap(tmp_path: Path) -> None:
     (tmp_path / "capped").mkdir()
     (tmp_path / "whole").mkdir()
