@@ -162,13 +162,15 @@ def find(session: Session, wanted: FilterOptions, limit: int | None) -> Stream:
 
 def change(session: Session, job_id: str, verb: Verb, body: Wire | None = None) -> Flow[Wire]:
     """Cancel, pause, resume, restart or run a job, once; the job as it is then."""
+    # A short job has ended again before anybody can look: only its former state tells.
+    before = (yield from get(session, job_id)) if verb == "restart" else None
     while True:
         outcome = yield from ask_once(session, _post(f"{_path(job_id)}/{verb}", body))
         if not isinstance(outcome, Broken):
             answer: Wire = decoded(outcome)
             return answer
         job = yield from get(session, job_id)
-        if _HAS_HAPPENED[verb](job):
+        if _was_restarted(before, job) if before else _HAS_HAPPENED[verb](job):
             return job
 
 
@@ -293,9 +295,16 @@ _HAS_HAPPENED: Final[dict[Verb, Callable[[Wire], bool]]] = {
     "cancel": lambda job: job["cancel_requested_at"] is not None or job["state"] in ENDED,
     "pause": lambda job: job["pause_requested_at"] is not None or job["state"] == State.PAUSED,
     "resume": lambda job: job["state"] != State.PAUSED,
-    "restart": lambda job: job["state"] not in ENDED,
     "run": lambda job: job["state"] not in WAITING,
 }
+
+
+def _was_restarted(before: Wire, after: Wire) -> bool:
+    """Whether it has come to a restart; nothing else changes a job that has ended."""
+    if after["state"] not in ENDED:
+        return True
+    seen = "version" if before["state"] in ENDED else "attempt"
+    return bool(after[seen] > before[seen])
 
 
 def _post(path: str, body: Any, headers: Mapping[str, str] | None = None) -> Request:

@@ -21,6 +21,7 @@ from jupyter_tasks.client.core import (
     checked,
     decoded,
     delays,
+    error_from,
     is_ours,
     is_passing,
 )
@@ -131,7 +132,9 @@ def _wants_login(reply: Reply) -> bool:
 
 
 def _may_have_happened(outcome: Reply | Broken) -> bool:
-    return outcome.sent if isinstance(outcome, Broken) else not is_ours(outcome)
+    if isinstance(outcome, Broken):
+        return outcome.sent
+    return not is_ours(outcome) or bool(error_from(outcome).details.get("maybe_done"))
 
 
 def _given_up(session: Session, server: Server | None, outcome: Reply | Broken) -> ServerError:

@@ -322,7 +322,6 @@ def test_a_cancel_that_has_not_happened_is_sent_again() -> None:
     [
         ("pause", {"state": "paused"}, {"state": "running"}),
         ("resume", {"state": "running"}, {"state": "paused"}),
-        ("restart", {"state": "queued"}, {"state": "failed"}),
         ("run", {"state": "starting"}, {"state": "queued"}),
         ("cancel", {"state": "cancelled"}, {"state": "running"}),
     ],
@@ -334,6 +333,43 @@ def test_what_a_verb_leads_to_tells_whether_it_has_happened(
     replies = (LOST, [HERE], status(), reply(job(**not_yet)), LOST, [HERE], status())
     played = play(about, calls.change(about, "a" * 16, verb), *replies, reply(job(**happened)))
     assert sum(line.startswith("POST") for line in played.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"state": "failed", "version": 5}, {"state": "queued", "version": 6}),
+        ({"state": "failed", "version": 5}, {"state": "failed", "version": 9, "attempt": 2}),
+        ({"state": "failed", "version": 5}, {"state": "cancelled", "version": 7}),
+        ({"state": "running", "version": 4}, {"state": "failed", "version": 9, "attempt": 2}),
+    ],
+)
+def test_a_restart_that_has_happened_is_not_sent_again_even_if_the_job_has_ended_again(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    about = session()
+    flow = calls.change(about, "a" * 16, "restart")
+    played = play(about, flow, reply(job(**before)), LOST, [HERE], status(), reply(job(**after)))
+    assert played.value["state"] == after["state"]
+    assert sum(line.startswith("POST") for line in played.asked) == 1
+
+
+def test_a_restart_that_has_not_happened_is_sent_again() -> None:
+    about = session()
+    ended = reply(job(state="failed"))
+    flow = calls.change(about, "a" * 16, "restart")
+    results = (ended, LOST, [HERE], status(), ended, reply(job(state="queued")))
+    assert play(about, flow, *results).value["state"] == "queued"
+
+
+def test_what_a_server_may_have_done_before_it_went_is_not_simply_repeated() -> None:
+    about = session()
+    perhaps = reply({"code": "no_active_manager", "details": {"maybe_done": True}}, 503)
+    after = job(cancel_requested_at=1.0)
+    flow = calls.change(about, "a" * 16, "cancel")
+    played = play(about, flow, perhaps, [HERE], status(), reply(after))
+    assert played.value == after
+    assert sum(line.startswith("POST") for line in played.asked) == 1
 
 
 def test_a_bulk_change_whose_answer_was_lost_is_not_repeated_but_told() -> None:
