@@ -5,6 +5,7 @@ answer is lost: the job is read, and asked again only where nothing has come of 
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 from urllib.parse import quote
@@ -30,7 +31,7 @@ class JobOptions(TypedDict, total=False):
 
     name: str | None
     tags: Sequence[str]
-    cwd: str | None
+    cwd: str | os.PathLike[str] | None
     env: Mapping[str, str]
     stdin: str | None
     tty: bool
@@ -78,7 +79,7 @@ def job_request(command: Command, options: JobOptions, *, keep_none: bool = Fals
     elif isinstance(command, str):
         spec = {"kind": "shell", "command": command, **inside}
     else:
-        spec = {"kind": "shell", "command": [str(word) for word in command], **inside}
+        spec = {"kind": "shell", "command": [_word(word) for word in command], **inside}
     return {"spec": spec, **given}
 
 
@@ -93,7 +94,7 @@ def submit(
     if folder is not None and (yield from _is_neighbour(session)):
         for job in body if isinstance(body, list) else [body]:
             job["spec"].setdefault("cwd", folder)
-    reply = yield from ask(session, _post("jobs", body, {"Idempotency-Key": key}))
+    reply = yield from ask(session, _post("jobs", body, {"Idempotency-Key": _checked_key(key)}))
     answer = decoded(reply)
     jobs: list[Wire] = answer["jobs"] if isinstance(body, list) else [answer]
     return jobs
@@ -263,11 +264,11 @@ def artifact(session: Session, job_id: str, file: str | Wire) -> Stream:
 def query(wanted: FilterOptions) -> Params:
     """The filter as a query string."""
     pairs = [
-        (name, str(value))
+        (name, _checked(str(value)))
         for ours, name, _ in _FILTER_FIELDS
         for value in _many(wanted.get(ours, ()))
     ]
-    return (*pairs, *((("q", wanted["text"]),) if wanted.get("text") else ()))
+    return (*pairs, *((("q", _checked(wanted["text"])),) if wanted.get("text") else ()))
 
 
 def filter_body(wanted: FilterOptions) -> Wire:
@@ -314,11 +315,37 @@ def _post(path: str, body: Any, headers: Mapping[str, str] | None = None) -> Req
 
 
 def _path(job_id: str) -> str:
-    return f"jobs/{quote(job_id, safe='')}"
+    return f"jobs/{quote(_checked(job_id), safe='')}"
 
 
 def _encoded(body: Any) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        raise BadMessage("The request holds a number that is not finite.") from None
+    return _checked(text).encode()
+
+
+def _checked(text: str) -> str:
+    """The text, where it is one; what it holds might be a secret, and is not shown."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadMessage(
+            "The request holds bytes that are no UTF-8 text (in a command, a folder, a name or a "
+            "value), and those cannot be sent; put them into a file or a script."
+        ) from None
+    return text
+
+
+def _checked_key(key: str) -> str:
+    """The key, where a header can carry it as it is."""
+    if key and key.isascii() and key.isprintable() and key == key.strip():
+        return key
+    raise BadMessage(
+        "An idempotency key is made of printable ASCII characters, without spaces around it.",
+        field="Idempotency-Key",
+    )
 
 
 def _visible(changes: Wire) -> Wire:
@@ -327,8 +354,15 @@ def _visible(changes: Wire) -> Wire:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): str(inner) for key, inner in value.items()}
+        return {_word(key): _word(inner) for key, inner in value.items()}
+    if isinstance(value, os.PathLike | bytes):
+        return os.fsdecode(value)
     return value if value is None or isinstance(value, str | int | float) else list(value)
+
+
+def _word(value: Any) -> str:
+    """An argument or a value of the environment as text, as ``subprocess`` would take it."""
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)
 
 
 def _many(value: Any) -> Iterable[Any]:

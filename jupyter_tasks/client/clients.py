@@ -252,4 +252,5 @@ class AsyncClient:
 def _submit(
     shell: Shell | AsyncShell, body: Wire | list[Wire], key: str | None
 ) -> Flow[list[Wire]]:
-    return calls.submit(shell.session, body, key or secrets.token_hex(16), shell.folder)
+    key = secrets.token_hex(16) if key is None else key
+    return calls.submit(shell.session, body, key, shell.folder)

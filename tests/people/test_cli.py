@@ -105,6 +105,19 @@ def test_what_cannot_be_read_is_wrong_usage(cli: Cli, tmp_path: Path) -> None:
         assert told in result.stderr
 
 
+def test_an_argument_that_is_no_text_is_refused_in_a_sentence(cli: Cli) -> None:
+    no_text = os.fsdecode(b"\xff")
+    for words in (
+        ("submit", "--", "cat", no_text),
+        ("list", "--tag", no_text),
+        ("show", no_text * 16),
+        ("cancel", no_text * 4),
+    ):
+        result = cli(*words)
+        assert result.returncode in (2, 4), result
+        assert "Traceback" not in result.stderr
+
+
 def test_the_same_key_submits_once(cli: Cli) -> None:
     assert submitted(cli, "--idempotency-key", "k1", "true") == submitted(
         cli, "--idempotency-key", "k1", "true"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +112,43 @@ def has_request(step: Any) -> bool:
 
 def play(about: Session, flow: Generator[Any, Any, Any], *results: Any) -> Play:
     return Play(about, flow, results)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"name": "a\udcff"}, "no UTF-8 text"),
+        ({"env": {"A": "s3cret\udcff"}}, "no UTF-8 text"),
+        ({"timeout_s": float("nan")}, "not finite"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_in_a_sentence_that_does_not_repeat_it(
+    options: Any, told: str
+) -> None:
+    body = calls.job_request("true", options)
+    with pytest.raises(errors.BadMessage, match=told) as refused:
+        play(session(), calls.submit(session(), body, "key", None))
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["", " k", "two\nlines", "k\u00e9"])
+def test_a_key_that_no_header_can_carry_is_refused_at_once(key: str) -> None:
+    with pytest.raises(errors.BadMessage, match="idempotency key"):
+        play(session(), calls.submit(session(), calls.job_request("true", {}), key, None))
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        lambda about: calls.get(about, "\udcff" * 16),
+        lambda about: calls.find(about, {"tags": ["\udcff"]}, None),
+        lambda about: calls.find(about, {"text": "\udcff"}, None),
+        lambda about: calls.change_all(about, "cancel", {"tags": ["\udcff"]}),
+    ],
+)
+def test_what_is_no_text_cannot_be_asked_for(flow: Any) -> None:
+    with pytest.raises(errors.BadMessage, match="no UTF-8 text"):
+        play(session(), flow(session()))
 
 
 # -- errors ------------------------------------------------------------------------------------
@@ -251,6 +289,8 @@ def test_no_token_is_ever_in_a_message_or_in_what_is_printed_of_a_server() -> No
 def test_a_string_is_for_the_shell_and_a_sequence_is_a_list_of_arguments() -> None:
     assert calls.job_request("a | b", {})["spec"]["command"] == "a | b"
     assert calls.job_request(("a", 1), {})["spec"]["command"] == ["a", "1"]  # type: ignore[arg-type]
+    assert calls.job_request(("a", b"b"), {})["spec"]["command"] == ["a", "b"]  # type: ignore[arg-type]
+    assert calls.job_request("a", {"cwd": Path("/y")})["spec"]["cwd"] == "/y"
     assert calls.job_request({"command": "x", "tty": True}, {"cwd": "/y"})["spec"] == {
         "kind": "shell",
         "command": "x",
