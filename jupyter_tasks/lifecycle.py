@@ -258,7 +258,7 @@ def states_of(event: Event) -> frozenset[State]:
     return frozenset(state for state in TABLE if type(event) in TABLE[state])
 
 
-def attempt_after(job: Job, before: Job) -> Attempt | None:
+def attempt_after(job: Job, before: Job, event: Event) -> Attempt | None:
     """The row of the attempt that the event was about; None where it was about none.
 
     A job that goes back to its queue forgets what its attempt was; the attempt's row does not.
@@ -266,14 +266,16 @@ def attempt_after(job: Job, before: Job) -> Attempt | None:
     if not (job.is_live or before.is_live):
         return None
     if not (job.is_live or job.has_ended):
-        return replace(
-            _attempt_row(before), state=State.LOST, reason=job.reason, ended_at=job.queued_at
-        )
-    return _attempt_row(job)
+        lost = _attempt_row(before, event)
+        return replace(lost, state=State.LOST, reason=job.reason, ended_at=job.queued_at)
+    return _attempt_row(job, event)
 
 
-def _attempt_row(job: Job) -> Attempt:
+def _attempt_row(job: Job, event: Event) -> Attempt:
+    told = event.end if isinstance(event, Ended) else event
     return Attempt(
+        host=told.host if isinstance(told, End | Claimed) else "",
+        pid=told.pid if isinstance(told, End | Claimed) else None,
         job=job.id,
         number=job.attempt,
         state=job.state,

@@ -87,6 +87,8 @@ class End:
     outcome: Literal["exited", "signalled", "not_started"]
     ended_at: float
     started_at: float | None = None
+    host: str = ""
+    pid: int | None = None
     exit_code: int | None = None
     signal: int | None = None
     stopped_by: Literal["cancel", "timeout", "memory"] | None = None
@@ -101,7 +103,10 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at running a job; its output lies in its attempt directory."""
+    """One try at running a job; its output lies in its attempt directory.
+
+    ``host`` and ``pid``: of its supervisor, as soon as it has said so.
+    """
 
     job: str
     number: int

@@ -40,7 +40,7 @@ def a_change(job: Job, event: Event, *, at: float = 2000.0, **also: Any) -> Chan
         at=at,
         before=job,
         after=after,
-        attempt=attempt_after(after, job),
+        attempt=attempt_after(after, job, event),
     )
 
 

@@ -342,7 +342,7 @@ class Manager:
                 at=after.updated_at,
                 before=job,
                 after=after,
-                attempt=lc.attempt_after(after, job),
+                attempt=lc.attempt_after(after, job, event),
             )
             if any(isinstance(effect, lc.Start) for effect in effects):
                 self._executor.prepare(after)

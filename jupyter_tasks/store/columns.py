@@ -39,7 +39,9 @@ EDITED: Final = (*LIFE, *EDITABLE, *_MADE)
 NUMBER: Final = 1 + JOB.index("number")
 
 ATTEMPT: Final = tuple(field.name for field in fields(Attempt))
-_OUTCOME: Final = ATTEMPT[2:]
+#: Where an attempt runs: told once, then kept.
+_PLACE: Final = ("host", "pid")
+_OUTCOME: Final = tuple(name for name in ATTEMPT[2:] if name not in _PLACE)
 
 
 def _sets(names: Iterable[str], value: str = "?") -> str:
@@ -67,6 +69,11 @@ LISTS: Final = {
     "edited": _sets(EDITED),
     "attempt": ", ".join(ATTEMPT),
     "attempt_marks": _marks(ATTEMPT),
-    "attempt_sets": _sets(_OUTCOME, "excluded.{0}"),
+    "attempt_sets": ", ".join(
+        [
+            _sets(_OUTCOME, "excluded.{0}"),
+            _sets(_PLACE, "coalesce(nullif(excluded.{0}, ''), {0})"),
+        ]
+    ),
     "of_attempt": ", ".join(f"attempt.{name}" for name in ATTEMPT[1:]),
 }

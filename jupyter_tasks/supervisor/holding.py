@@ -275,6 +275,8 @@ class Holding:
             **outcome,
             **self._ladder.verdict(),
             **self._meter.totals(),
+            "host": posix.host(),
+            "pid": os.getpid(),
             "started_at": self._started_at,
             "ended_at": time.time(),
             "progress": self._progress.last,

@@ -177,6 +177,17 @@ async def test_a_commit_replaces_the_job_its_event_and_its_attempt_together(stor
     assert await store.attempts(job.id) == [change.attempt]
 
 
+async def test_where_an_attempt_runs_is_told_once_and_kept(store: Store) -> None:
+    [job] = await added(store, a_job())
+    starting = await store.commit(a_change(job, lc.SlotGiven()))
+    claimed = lc.Claimed(pid=12, host="here", started_at=2000.0)
+    running = await store.commit(a_change(starting.job, claimed))
+    assert [(one.host, one.pid) for one in await store.attempts(job.id)] == [("here", 12)]
+
+    await store.commit(a_change(running.job, lc.CancelAsked()))
+    assert [(one.host, one.pid) for one in await store.attempts(job.id)] == [("here", 12)]
+
+
 async def test_a_commit_upon_a_former_version_changes_nothing(store: Store) -> None:
     [job] = await added(store, a_job())
     started = await committed(store, a_change(job, lc.SlotGiven()))

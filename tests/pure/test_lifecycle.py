@@ -153,13 +153,14 @@ def test_a_job_that_was_to_stand_still_does_so_when_its_lost_attempt_may_run_aga
     starting = after(a_job(on_lost="requeue"), SlotGiven(), PauseAsked())
     stopped = after(a_job(on_lost="requeue"), SlotGiven(), CLAIMED, PauseAsked(), Stopped())
     for job in (starting, stopped):
-        lost = after(job, Vanished(reason="supervisor_died"))
+        vanished = Vanished(reason="supervisor_died")
+        lost = after(job, vanished)
         assert (lost.state, lost.resume_to, lost.reason) == (
             State.PAUSED,
             State.QUEUED,
             "supervisor_died",
         )
-        row = attempt_after(lost, job)
+        row = attempt_after(lost, job, vanished)
         assert row is not None
         assert (row.number, row.state) == (1, State.LOST)
         assert after(lost, ResumeAsked()).state is State.QUEUED
@@ -236,18 +237,21 @@ def test_a_refused_event_says_where_it_is_possible() -> None:
 
 def test_an_attempts_row_is_the_job_as_it_stands() -> None:
     running = after(a_job(), SlotGiven(), CLAIMED)
-    row = attempt_after(after(running, Ended(end=an_end(exit_code=3))), running)
+    ended = Ended(end=an_end(exit_code=3, host="here", pid=12))
+    row = attempt_after(after(running, ended), running, ended)
     assert row is not None
     assert (row.number, row.state, row.exit_code, row.started_at) == (1, State.FAILED, 3, STARTED)
+    assert (row.host, row.pid) == ("here", 12)
 
 
 def test_a_job_that_waits_has_no_attempts_row_to_write() -> None:
-    assert attempt_after(after(a_job(), PauseAsked()), a_job()) is None
+    assert attempt_after(after(a_job(), PauseAsked()), a_job(), PauseAsked()) is None
 
 
 def test_an_attempt_that_was_lost_keeps_its_row_when_the_job_queues_again() -> None:
     running = after(a_job(on_lost="requeue"), SlotGiven(), CLAIMED)
-    row = attempt_after(after(running, Vanished(reason="supervisor_died")), running)
+    vanished = Vanished(reason="supervisor_died")
+    row = attempt_after(after(running, vanished), running, vanished)
     assert row is not None
     assert (row.state, row.reason, row.started_at) == (State.LOST, "supervisor_died", STARTED)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_tasks import posix
 from tests.server.conftest import Server
 
 LONG = "exec sleep 600"
@@ -200,6 +201,28 @@ async def test_a_job_that_has_ended_is_restarted_and_both_attempts_are_told(serv
     attempts = (await server.ask("GET", f"api/jobs/{job['id']}/attempts")).json["attempts"]
     assert [one["number"] for one in attempts] == [1, 2]
     assert {one["exit_code"] for one in attempts} == {1}
+
+
+async def test_an_attempt_tells_who_holds_it_and_where_while_it_runs_and_afterwards(
+    server: Server,
+) -> None:
+    job, long = await server.submit("true"), await server.submit(LONG)
+    await server.until(long["id"], "running")
+    await server.until(job["id"])
+
+    async def place(job_id: str) -> tuple[str, int]:
+        answer = await server.ask("GET", f"api/jobs/{job_id}/attempts")
+        [attempt] = answer.json["attempts"]
+        return attempt["host"], attempt["pid"]
+
+    host, pid = await place(long["id"])
+    assert host == posix.host()
+    assert b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert (await place(job["id"]))[0] == posix.host()
+
+    await server.ask("POST", f"api/jobs/{long['id']}/cancel")
+    await server.until(long["id"])
+    assert await place(long["id"]) == (host, pid)
 
 
 async def test_run_starts_a_waiting_job_beyond_the_limit(server: Server) -> None:
