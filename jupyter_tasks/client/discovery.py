@@ -37,7 +37,7 @@ class RuntimeFile:
 def find(environ: Mapping[str, str], url: str | None, token: str | None) -> list[Server]:
     """Every server that may be meant, the likeliest first; one alone where a URL was named."""
     url, named_by = (url, "") if url else (environ.get(URL_VARIABLE), URL_VARIABLE)
-    token = token or environ.get(TOKEN_VARIABLE)
+    token = _usable(token or environ.get(TOKEN_VARIABLE))
     files = live_servers()
     if url:
         return [_named(url, token, named_by, files)]
@@ -85,9 +85,25 @@ def _parsed(url: str) -> SplitResult:
     raise NoServer(f"{shown!r} is no URL of a server; write it like http://localhost:8888/.")
 
 
+def _usable(token: str | None) -> str | None:
+    """The token without a line's end; raises NoServer, and shows nothing of it, for what is none."""
+    token = (token or "").strip()
+    if not _can_be_sent(token):
+        raise NoServer(
+            "The token that was given holds characters that no header can carry. Give the right one "
+            "by JUPYTER_TASKS_TOKEN or --token-file (`jupyter server list` shows the tokens of "
+            "running servers)."
+        )
+    return token or None
+
+
+def _can_be_sent(token: str) -> bool:
+    return token.isascii() and token.isprintable()
+
+
 def _named(url: str, token: str | None, named_by: str, files: list[RuntimeFile]) -> Server:
     base, token_inside = split_url(url)
-    token = token or token_inside
+    token = token or _usable(token_inside)
     if token is None:
         for file in files:
             # Its own name for itself: the token must not reach another listener at that port.
@@ -183,10 +199,12 @@ def _read(path: Path) -> RuntimeFile | None:
 
 def _server_of(info: dict[str, Any]) -> Server:
     path = info.get("sock") or None
+    token = str(info.get("token") or "")
     url = f"http://localhost{info['base_url']}" if path else str(info["url"])
     return Server(
         url=url.rstrip("/") + "/",
-        token=info.get("token") or None,
+        # (Where a server has a token that cannot be sent, its owner still comes by the socket.)
+        token=token if token and _can_be_sent(token) else None,
         socket=path,
         found_by=f"process {info['pid']}",
     )

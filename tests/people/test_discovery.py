@@ -120,6 +120,25 @@ def test_a_password_or_a_token_in_a_url_is_never_shown(runtime: Path, typed: str
     assert "secret" not in repr(Server(url="http://ann:secret@h/"))
 
 
+@pytest.mark.parametrize("secret", ["s3cret\nx", "s3crét", "s3cret\udcff"])
+def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(runtime: Path, secret: str) -> None:
+    for arguments in (({}, None, secret), ({"JUPYTER_TASKS_TOKEN": secret}, "localhost:1", None)):
+        with pytest.raises(NoServer, match="token") as refused:
+            find(*arguments)
+        assert "s3cr" not in str(refused.value)
+
+
+def test_the_end_of_the_line_that_held_a_token_is_none_of_it(runtime: Path) -> None:
+    assert find({"JUPYTER_TASKS_TOKEN": "t\n"}, "localhost:1", None)[0].token == "t"
+
+
+def test_a_running_servers_token_that_cannot_be_sent_is_left_out(
+    runtime: Path, living: int
+) -> None:
+    runtime_file(runtime, living, token="té")  # noqa: S106 - a test's own
+    assert [server.token for server in find({}, None, None) if not server.socket] == [None]
+
+
 def test_the_server_that_started_this_process_comes_before_newer_ones(
     runtime: Path, living: int
 ) -> None:
