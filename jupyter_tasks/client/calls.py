@@ -7,6 +7,7 @@ answer is lost: the job is read, and asked again only where nothing has come of 
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from posixpath import normpath
 from typing import Any, Final, Literal, TypedDict
 from urllib.parse import quote
 
@@ -243,7 +244,11 @@ def output(
 def artifact(session: Session, job_id: str, file: str | Wire) -> Stream:
     """Emit a file's bytes as they come; raises NoServer where it breaks off in the middle."""
     if isinstance(file, str):
-        path, href = file, f"artifacts/{quote(file, errors='surrogateescape')}"
+        # A URL's own `..` would lead to something that is no artifact.
+        path = normpath(file)
+        if path in (".", "..") or path.startswith(("/", "../")):
+            raise NoSuchThing(f"Job {job_id} has no artifact {path!r}.", job=job_id, path=path)
+        href = f"artifacts/{quote(path, errors='surrogateescape')}"
     else:
         path, href = file["path"], file["href"]
     where = of_job(job_id, href)

@@ -5,6 +5,7 @@ Both handles have the same methods; those of AsyncJobHandle are awaited. Their f
 """
 
 from collections.abc import AsyncIterator, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -144,8 +145,10 @@ class JobHandle(_Known):
         chunks = self._shell.iterate(calls.artifact(self._shell.session, self.id, file))
         if to is None:
             return b"".join(chunks)
+        # What is there already is not touched for a file that turns out not to be had.
+        first = next(chunks, b"")
         with Path(to).open("wb") as target:
-            target.writelines(chunks)
+            target.writelines(chain([first], chunks))
         return Path(to)
 
     def output(
@@ -257,7 +260,9 @@ class AsyncJobHandle(_Known):
         chunks = self._shell.iterate(calls.artifact(self._shell.session, self.id, file))
         if to is None:
             return b"".join([chunk async for chunk in chunks])
+        first = await anext(chunks, b"")  # as above
         with Path(to).open("wb") as target:  # noqa: ASYNC230 - a local file, a chunk at a time
+            target.write(first)
             async for chunk in chunks:
                 target.write(chunk)
         return Path(to)

@@ -159,8 +159,19 @@ def test_files_that_a_job_left_can_be_fetched(client: Client, tmp_path: Path) ->
     assert handle.download("a b/c%d") == b"\x01\x02"
     assert handle.download("a b/c%d", tmp_path / "c") == tmp_path / "c"
     assert (tmp_path / "c").read_bytes() == b"\x01\x02"
-    with pytest.raises(errors.NoSuchThing):
-        handle.download("../../spec.json")
+    assert handle.download("./a b//c%d") == b"\x01\x02"
+    for outside in ("../../spec.json", "..", "a b/../..", "", "/etc/passwd"):
+        with pytest.raises(errors.NoSuchThing):
+            handle.download(outside)
+
+
+def test_a_download_that_fails_leaves_what_was_there(client: Client, tmp_path: Path) -> None:
+    handle = client.submit("true").wait(20)
+    (tmp_path / "mine").write_text("kept")
+    for there in ("mine", "new"):
+        with pytest.raises(errors.NoSuchThing):
+            handle.download("nothing", tmp_path / there)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("mine", "kept")]
 
 
 def test_a_file_whose_name_is_no_text_is_fetched_by_what_the_list_tells(client: Client) -> None:
@@ -287,6 +298,7 @@ async def _awaited_changes(client: AsyncClient, handle: AsyncJobHandle, tmp_path
         await many[1].pause()
     with pytest.raises(errors.NoSuchThing):
         await many[1].download("x", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
     assert (await client.delete_all(tags=["awaited"]))["done"] == 2
 
 
