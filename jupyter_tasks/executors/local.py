@@ -24,6 +24,7 @@ from jupyter_tasks import attempt, posix
 from jupyter_tasks.contracts import Listener, Verdict
 from jupyter_tasks.executors import verdict
 from jupyter_tasks.executors.channel import Channel, Message
+from jupyter_tasks.executors.doors import remove_abandoned
 from jupyter_tasks.executors.launcher import Launcher
 from jupyter_tasks.lifecycle import (
     Claimed,
@@ -88,6 +89,7 @@ class LocalExecutor:
         self._prepared: dict[str, tuple[Job, asyncio.Future[None]]] = {}
         self._by_channel: dict[Channel, _Hold] = {}
         self._idle: list[Channel] = []
+        self._has_launched = False
         self._background: set[asyncio.Task[None]] = set()
 
     # -- contracts.Executor ---------------------------------------------------------------------
@@ -128,6 +130,7 @@ class LocalExecutor:
             left = await self._in_thread(attempt.end_marked, job.id, job.attempt)
             if left:
                 self._log.warning("Processes %s of job %s would not end", left, job.id)
+            await self._in_thread(remove_abandoned, self._runtime_dir)
             return found.vanished
         return found
 
@@ -435,6 +438,9 @@ class LocalExecutor:
         return hold if hold is not None and hold.job.attempt == job.attempt else None
 
     async def _launch(self) -> Channel:
+        if not self._has_launched:
+            self._has_launched = True
+            self._spawn(self._in_thread(remove_abandoned, self._runtime_dir))
         return Channel(await self._launcher.launch(), self._heard, self._broke)
 
     def _happened(self, hold: _Hold, event: Event) -> None:

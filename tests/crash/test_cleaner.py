@@ -1,6 +1,8 @@
-"""A cleaner of /tmp takes socket and pipe away under a living job: the job stays within reach."""
+"""Socket and pipe of a living job stay within reach, whatever a cleaner takes; those of a dead one go."""
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +73,40 @@ def test_after_the_whole_folder_is_gone_jobs_start_and_progress_is_reported(
     eventually(lambda: (job_of(server, job_id)["progress"] or {}).get("value") == 3)
     server.ask("POST", f"tasks/api/jobs/{job_id}/cancel")
     until(server, job_id, "cancelled")
+
+
+def kill_supervisor(server: LiveServer, job_id: str) -> list[Path]:
+    """End it by SIGKILL; what it leaves in the folder of sockets and pipes."""
+    paths = sockets_of(server, job_id)
+    os.kill(int(paths[0].name.partition("-")[0]), signal.SIGKILL)
+    return paths
+
+
+def test_what_a_killed_supervisor_left_goes_and_what_a_living_one_needs_stays(
+    server: LiveServer,
+) -> None:
+    killed, living = submit(server, "exec sleep 600"), submit(server, "exec sleep 600")
+    for job_id in (killed, living):
+        until(server, job_id, "running")
+
+    left = kill_supervisor(server, killed)
+
+    eventually(lambda: not any(path.exists() for path in left), what="both are removed")
+    assert all(path.exists() for path in sockets_of(server, living))
+    server.ask("POST", f"tasks/api/jobs/{living}/cancel")
+    until(server, living, "cancelled")
+
+
+def test_what_was_left_before_a_server_came_goes_with_its_first_job(server: LiveServer) -> None:
+    server.kill()
+    # Process 1 lives, but it is not the one that started then.
+    left = [server.runtime_dir / name for name in ("1-1.control", "1-1.report")]
+    strange = server.runtime_dir / "1-1.else"
+    for path in (*left, strange):
+        path.touch()
+    server.start()
+
+    until(server, submit(server, "true"))
+
+    eventually(lambda: not any(path.exists() for path in left), what="both are removed")
+    assert strange.exists()
