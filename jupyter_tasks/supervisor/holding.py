@@ -21,6 +21,7 @@ Message = dict[str, Any]
 _DEFAULT_OUTPUT_BYTES = 64 * 1024 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ROOM_RETRY_S = 1.0
+_MAX_REASON = 200
 
 
 class Holding:
@@ -155,9 +156,9 @@ class Holding:
             case "cancel" if message.get("unless_stopping") and self._ladder.is_stopping:
                 pass  # said again by a server that cannot know whether the first word arrived
             case "cancel":
-                self._stop("cancel", str(message.get("reason", "user")), _grace(message))
+                self._stop("cancel", _reason(message), _grace(message))
             case "kill":
-                self._stop("cancel", str(message.get("reason", "user")), 0.0)
+                self._stop("cancel", _reason(message), 0.0)
             case "interrupt" if not self._is_ended:
                 self._ladder.signal_group(signal.SIGINT)
             case "pause" if not (self._ladder.is_stopping or self._is_ended):
@@ -325,6 +326,12 @@ def _trouble(spec: Any) -> str:
     if not (spec.get("command") and spec.get("cwd")):
         return "Its spec names no command, or no folder to run it in."
     return ""
+
+
+def _reason(message: Message) -> str:
+    """Why it shall end, in words that can be kept: JSON's may be none in UTF-8 (half a surrogate pair)."""
+    words = str(message.get("reason", "user"))[:_MAX_REASON]
+    return words.encode("utf-8", "replace").decode()
 
 
 def _grace(message: Message) -> float | None:

@@ -133,7 +133,7 @@ class Doors:
         posix.private_dir(runtime_dir)
         self._open_control()
         self._open_report()
-        loop.on_signal(signal.SIGHUP, self._reopen)
+        loop.on_signal(signal.SIGHUP, self.mend)
 
     def hear_reports(self) -> None:
         """Take what is in the pipes; all of it, for no pipe holds more than is read at once."""
@@ -143,6 +143,23 @@ class Doors:
                     self._reported(os.read(pipe, _MAX_REPORT_BYTES))
                 except BlockingIOError:
                     continue
+
+    def mend(self) -> None:
+        """Make anew what a cleaner has removed; where that cannot be, whoever looks finds nothing there."""
+        try:
+            has_control, has_report = (
+                _is(self.control, stat.S_ISSOCK),
+                _is(self.report, stat.S_ISFIFO),
+            )
+            if has_control and has_report:
+                return
+            posix.private_dir(os.path.dirname(self.control))
+            if not has_control:
+                self._open_control()
+            if not has_report:
+                self._open_report()  # a job that reported meanwhile has made a plain file there
+        except OSError:
+            pass  # said above
 
     def close(self) -> None:
         """Close both and remove their names."""
@@ -155,16 +172,6 @@ class Doors:
                 os.close(pipe)
         for path in (self.control, self.report):
             _forget(path)
-
-    def _reopen(self) -> None:
-        try:
-            posix.private_dir(os.path.dirname(self.control))
-            if not _is(self.control, stat.S_ISSOCK):
-                self._open_control()
-            if not _is(self.report, stat.S_ISFIFO):
-                self._open_report()  # a job that reported meanwhile has made a plain file there
-        except OSError:
-            pass  # whoever asked for it finds nothing there, and says so
 
     def _open_control(self) -> None:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -128,6 +128,8 @@ class Supervisor:
         )
         if self._doors is None:
             self._doors = Doors(self._loop, holding.runtime_dir, self._came, self._reported)
+        else:
+            self._doors.mend()
         is_ours = holding.claim(self._doors.control, self._doors.report)
         return holding if is_ours else None, self._doors
 

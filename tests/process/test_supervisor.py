@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_tasks import attempt
+from jupyter_tasks.messages.incoming import MAX_NAME
 from tests import programs
 from tests.eventually import eventually
 from tests.supervised import JOB, Supervised, a_plain_supervisor, of_this_test
@@ -32,6 +33,28 @@ def control(supervised: Supervised) -> Supervised:
     other = Supervised(supervised.state, sock, None)
     other.dir = supervised.dir
     return other
+
+
+def test_the_next_attempt_finds_the_doors_that_a_cleaner_removed(supervised: Supervised) -> None:
+    supervised.run_to_end("true")
+    claim = attempt.probe(supervised.dir).claim
+    assert claim is not None
+    for path in (claim.control, claim.report):
+        Path(path).unlink()
+    supervised.run('echo 3/4 > "$JUPYTER_TASKS_REPORT"; exec sleep 300')
+    assert supervised.hear("progress")["progress"]["value"] == 3
+    with control(supervised).channel as other:
+        other.send(b'{"do": "kill"}')
+        assert supervised.end()["progress"]["total"] == 4
+
+
+@pytest.mark.parametrize("do", ["cancel", "kill"])
+def test_a_reason_from_whoever_is_a_word_that_can_be_kept(supervised: Supervised, do: str) -> None:
+    supervised.run("sleep 300")
+    supervised.tell(do=do, reason="\ud800" + "x" * 60_000)
+    reason = supervised.end()["stop_reason"]
+    assert reason.encode() == b"?" + b"x" * (len(reason) - 1)
+    assert len(reason) <= MAX_NAME
 
 
 def test_output_exit_code_and_end_are_written_and_said(supervised: Supervised) -> None:
