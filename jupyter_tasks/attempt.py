@@ -204,8 +204,10 @@ def probe(directory: str) -> Probe:
         return Probe(None, None, None, is_claimed=False)
     try:
         held_by = posix.who_locks(fd)
-        with open(os.dup(fd), "rb") as file:
+        with open(fd, "rb", closefd=False) as file:
             lines = file.read().split(b"\n")[:-1]
+    except IsADirectoryError:
+        return Probe(None, None, None)
     finally:
         os.close(fd)
     claim, end = (_read_line(lines[at]) if len(lines) > at else None for at in (0, 1))

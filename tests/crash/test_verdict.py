@@ -146,6 +146,17 @@ def test_a_damaged_claim_is_lost_and_starts_nothing(directory: str, line: bytes)
     assert found.vanished.reason == "files_lost"
 
 
+def test_a_folder_in_the_place_of_a_claim_is_a_damaged_one_and_costs_no_descriptor(
+    directory: str,
+) -> None:
+    Path(directory, "claim").mkdir()
+    before = os.listdir("/proc/self/fd")
+    found = verdict.judge(directory, running(state=State.STARTING))
+    assert os.listdir("/proc/self/fd") == before
+    assert isinstance(found, verdict.Dead)
+    assert found.vanished.reason == "files_lost"
+
+
 @pytest.mark.parametrize("half", [b'{"outcome": "exi', b'{"outcome": "exited", "exit_code": 0'])
 def test_an_end_that_was_not_written_whole_is_no_end(directory: str, half: bytes) -> None:
     abandoned(directory)
