@@ -117,6 +117,9 @@ def _plan(connection: sqlite3.Connection, wanted: Filter) -> "tuple[_Ranges, _Re
     for plan in plans:
         if not plan[1].terms or len(plans) == 1:
             return plan
+    uncounted = [plan for plan in plans if plan[0].size is None]
+    if len(uncounted) == 1 and all((plan[0].size or LOOKS) >= LOOKS for plan in plans):
+        return uncounted[0]  # to count could only show that it is the shorter one
     return min(plans, key=lambda plan: _size(connection, plan[0]))
 
 
