@@ -1,12 +1,11 @@
 """What it costs when nothing, or little, is done: memory, start-up, wake-ups."""
 
-import os
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.conftest import Board, Row, interleaved, percentile
+from tests.benchmarks.conftest import Board, Row, cpu_s, interleaved, percentile
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 
@@ -22,11 +21,6 @@ def _pss_bytes(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     raise AssertionError(pid)
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _switches(pid: int) -> int:
@@ -79,7 +73,7 @@ def test_what_a_server_pays_that_does_not_use_it(board: Board) -> None:
             settled = time.monotonic() + _SETTLES_S
             eventually(lambda: time.monotonic() > settled)
             memory[extension].append(_pss_bytes(pid) / 1e6)
-            cpu[extension].append(_cpu_s(pid) * 1000)
+            cpu[extension].append(cpu_s(pid) * 1000)
         finally:
             server.close()
         return took * 1000

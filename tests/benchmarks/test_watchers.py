@@ -1,13 +1,11 @@
 """What watchers cost: the same jobs with nobody looking on, and with two hundred who are."""
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.conftest import Board, Row, interleaved
+from tests.benchmarks.conftest import Board, Row, cpu_s, interleaved
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 from tests.stream_client import Socket, socket
@@ -16,12 +14,6 @@ pytestmark = pytest.mark.benchmark
 
 JOBS = 1000
 ECHO = {"spec": {"kind": "shell", "command": ["/bin/echo", "x"], "cwd": "/"}}
-
-
-def _cpu_s(server: LiveServer) -> float:
-    assert server.process is not None
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _succeeded(server: LiveServer) -> int:
@@ -57,9 +49,10 @@ def _cost_s(watchers: int) -> float:
                 await ws.send(type="watch", id="w", filter={})
                 taking = asyncio.ensure_future(_take(ws))
                 stack.push_async_callback(_stop, taking)
-            before = _cpu_s(server)
+            assert server.process is not None
+            before = cpu_s(server.process.pid)
             await asyncio.to_thread(_work, server)
-            return _cpu_s(server) - before
+            return cpu_s(server.process.pid) - before
 
     options = ("--TasksExtension.max_running=2", "--ServerApp.log_level=ERROR")
     with LiveServer(*options) as server:
