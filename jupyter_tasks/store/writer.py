@@ -48,6 +48,7 @@ class Writer:
         self._end: asyncio.Future[None] | None = None
         # Of the thread alone:
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._epoch: int | None = None
         self._held: Task | None = None
         self._stops = False
@@ -140,7 +141,9 @@ class Writer:
     def _transaction(self, group: Sequence[Task], *, careful: bool) -> list[Answer]:
         if self._connection is None:
             self._connection = connect(self._path, read_only=False)
+            self._file = self._file_there()
         connection = self._connection
+        self._must_be_there()
         try:
             connection.execute("BEGIN IMMEDIATE")
             # Whoever takes over is alone in its group.
@@ -152,6 +155,21 @@ class Writer:
         if group[-1].takes_over and answers[-1].error is None:
             self._epoch = answers[-1].value
         return answers
+
+    def _must_be_there(self) -> None:
+        """Refuse to write into a file that has no name any more: nobody would ever find it again."""
+        if self._file_there() != self._file:
+            raise StoreUnavailable(
+                f"The job database {self._path} was removed or replaced while this server used it. "
+                "Put it back, or end this server and start it anew."
+            )
+
+    def _file_there(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _must_be_writer(self, connection: sqlite3.Connection, group: Sequence[Task]) -> None:
         if group[0].takes_over:

@@ -136,6 +136,22 @@ async def test_it_says_what_kind_of_database_it_is(path: Path) -> None:
     assert info.sqlite == sqlite3.sqlite_version
 
 
+async def test_nothing_is_accepted_into_a_file_that_nobody_will_find_again(path: Path) -> None:
+    store = SqliteStore.open(path)
+    await store.take_over()
+    away = path.with_name("away")
+    path.rename(away)
+    with pytest.raises(StoreUnavailable, match="was removed or replaced while this server used it"):
+        await added(store, a_job())
+    path.touch()
+    with pytest.raises(StoreUnavailable, match="Put it back, or end this server"):
+        await added(store, a_job())
+    away.rename(path)
+    [job] = await added(store, a_job())
+    assert await store.get(job.id) == job
+    await store.close()
+
+
 async def test_closing_leaves_no_thread_and_no_descriptor(path: Path) -> None:
     threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
     store = SqliteStore.open(path)
