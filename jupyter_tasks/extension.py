@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # loaded when the server wakes up, and not before
 
 #: Waits between tries to open a database with work in it.
 _TROUBLE_S = (1.0, 5.0, 60.0)
+#: A socket's path may have 107 bytes; the longest name of ours has 31, with pid and start time.
+_MAX_RUNTIME_DIR_BYTES = 75
 
 
 class TasksExtension(ExtensionApp):
@@ -89,6 +91,16 @@ class TasksExtension(ExtensionApp):
         value: int = proposal["value"]
         if value < 1:
             raise TraitError(f"{proposal['trait'].name} must be at least 1, not {value}.")
+        return value
+
+    @validate("runtime_dir")
+    def _valid_short(self, proposal: dict[str, Any]) -> str:
+        value: str = proposal["value"]
+        if len(os.fsencode(value)) > _MAX_RUNTIME_DIR_BYTES:
+            raise TraitError(
+                f"runtime_dir is too long for the sockets that lie there: {value} has more than "
+                f"{_MAX_RUNTIME_DIR_BYTES} bytes. Choose a shorter one."
+            )
         return value
 
     _place: asleep.Place | None = None

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from traitlets import TraitError
 
+from jupyter_tasks.extension import TasksExtension
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 
@@ -165,3 +167,9 @@ def test_an_unclean_end_is_looked_after_at_the_next_start(asleep: LiveServer) ->
     with sqlite3.connect(asleep.state_dir / "tasks.sqlite") as connection:
         assert connection.execute("SELECT count(*) FROM job").fetchone() == (1,)
     connection.close()
+
+
+def test_a_folder_too_deep_for_sockets_is_refused_in_words_that_help() -> None:
+    with pytest.raises(TraitError, match=r"runtime_dir is too long .* Choose a shorter one"):
+        TasksExtension(runtime_dir="/" + "x" * 75)
+    assert TasksExtension(runtime_dir="/" + "x" * 74).runtime_dir.startswith("/x")
