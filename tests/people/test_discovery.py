@@ -129,7 +129,8 @@ def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(runtime: Path, sec
 
 
 def test_the_end_of_the_line_that_held_a_token_is_none_of_it(runtime: Path) -> None:
-    assert find({"JUPYTER_TASKS_TOKEN": "t\n"}, "localhost:1", None)[0].token == "t"
+    [server, *_] = find({"JUPYTER_TASKS_TOKEN": "t\n"}, "localhost:1", None)
+    assert server.token == "t"  # noqa: S105 - a test's own
 
 
 def test_a_running_servers_token_that_cannot_be_sent_is_left_out(
