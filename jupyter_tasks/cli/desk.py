@@ -55,6 +55,10 @@ class Desk:
             return Path(path).read_text().strip()
         except OSError as error:
             raise BadMessage(f"--token-file {path} cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError:
+            raise BadMessage(
+                f"--token-file {path} is no text; a token is a line of text."
+            ) from None
 
 
 def filter_options(arguments: argparse.Namespace) -> "FilterOptions":

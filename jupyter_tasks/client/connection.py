@@ -163,7 +163,11 @@ def _refusal(session: Session, server: Server, outcome: Reply | Broken) -> str |
             "(A URL must hold the server's base URL, as `jupyter server list` shows it.)"
         )
     if _wants_login(outcome):
-        return _refused_token(where, server)
+        told = error_from(outcome)
+        # It was not the token: the server does not answer to this name.
+        return (
+            f"{where}: {told.message}" if "host" in told.details else _refused_token(where, server)
+        )
     if outcome.status != 200:
         return f"{where} answers with status {outcome.status}; look at the server's log."
     return _remember(session, where, outcome)

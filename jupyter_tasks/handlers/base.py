@@ -103,6 +103,7 @@ class TasksMixin(JupyterHandler):
     """Who asks, whom to ask, and how errors look: for handlers of every kind."""
 
     auth_resource = "tasks"
+    _is_host_known = True
 
     @property
     def manager(self) -> Manager:
@@ -174,12 +175,21 @@ class TasksMixin(JupyterHandler):
         if isinstance(error, TasksError):
             answer = messages.from_error(error, self.request_id)
         else:
-            words = self._words(status_code, error)
-            answer = messages.ErrorMessage(_code(status_code), words, {}, self.request_id)
+            answer = self.refusal(status_code, self._words(status_code, error))
         self.set_header("Content-Type", "application/json")
         if status_code == 405:
             self.set_header("Allow", ", ".join(_methods_of(type(self))))
         self.finish(messages.encode(answer))
+
+    def refusal(self, status_code: int, words: str) -> messages.ErrorMessage:
+        """The one shape for what is refused before we are asked at all."""
+        details = {} if self._is_host_known else {"host": self.request.host}
+        return messages.ErrorMessage(_code(status_code), words, details, self.request_id)
+
+    def check_host(self) -> bool:
+        """Whether this server may be called by that name; remembered, so that it can be told."""
+        self._is_host_known = super().check_host()
+        return self._is_host_known
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log what is our fault with its traceback; what is the caller's needs one line."""
@@ -199,6 +209,12 @@ class TasksMixin(JupyterHandler):
             )
 
     def _words(self, status: int, error: BaseException | None) -> str:
+        if not self._is_host_known:
+            return (
+                f"This server is called {shortened(self.request.host)} here, and that is none of this "
+                "machine's own names. Use localhost, or let it be reached from elsewhere: "
+                "ServerApp.local_hostnames, ServerApp.allow_remote_access."
+            )
         if status in (401, 403) and not self.current_user:
             return (
                 "You are not logged in here. Log in with the browser, or send the server's token "

@@ -51,6 +51,14 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
         """Open the socket for whoever may read."""
         await super().get()
 
+    def finish(self, chunk: Any = None) -> asyncio.Future[None]:
+        """Give what tornado refuses in its own words (no WebSocket, another version) our shape."""
+        if self.get_status() >= 400 and not isinstance(chunk, bytes):
+            words = str(chunk or "This server speaks version 13 of the WebSocket protocol.")
+            self.set_header("Content-Type", "application/json")
+            chunk = messages.encode(self.refusal(self.get_status(), words))
+        return super().finish(chunk)
+
     @property
     def ping_interval(self) -> float:
         """Our own beat serves all connections at once."""

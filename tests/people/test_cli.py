@@ -118,6 +118,13 @@ def test_an_argument_that_is_no_text_is_refused_in_a_sentence(cli: Cli) -> None:
         assert "Traceback" not in result.stderr
 
 
+def test_a_token_file_that_is_no_text_is_refused_in_a_sentence(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xcb\xff")
+    result = cli("list", "--token-file", "token")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "is no text" in result.stderr
+
+
 def test_the_same_key_submits_once(cli: Cli) -> None:
     assert submitted(cli, "--idempotency-key", "k1", "true") == submitted(
         cli, "--idempotency-key", "k1", "true"

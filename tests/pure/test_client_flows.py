@@ -131,6 +131,14 @@ def test_what_cannot_be_sent_is_refused_in_a_sentence_that_does_not_repeat_it(
     assert "s3cret" not in str(refused.value)
 
 
+def test_a_server_that_does_not_answer_to_its_name_is_not_said_to_refuse_the_token() -> None:
+    about = session(server=None, home=None)
+    words = {"code": "not_allowed", "message": "Use localhost.", "details": {"host": "x"}}
+    with pytest.raises(errors.NoServer, match=r"Use localhost\.") as refused:
+        play(about, locate(about), [HERE], reply(words, 403))
+    assert "token" not in str(refused.value)
+
+
 @pytest.mark.parametrize("key", ["", " k", "two\nlines", "k\u00e9"])
 def test_a_key_that_no_header_can_carry_is_refused_at_once(key: str) -> None:
     with pytest.raises(errors.BadMessage, match="idempotency key"):

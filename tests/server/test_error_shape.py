@@ -63,6 +63,28 @@ async def test_a_method_that_is_not_there_is_told_which_are(server: Server) -> N
     assert (await server.ask("PUT", "api/jobs")).headers["Allow"] == "GET, POST"
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 400),
+        ({"Upgrade": "websocket"}, 400),
+        ({"Upgrade": "websocket", "Connection": "Upgrade"}, 426),
+    ],
+)
+async def test_what_is_no_websocket_is_refused_in_that_shape(
+    server: Server, headers: dict[str, str], status: int
+) -> None:
+    told(await server.ask("GET", "api/ws", **headers), status, "bad_request")
+
+
+async def test_a_name_that_is_none_of_this_machine_is_told_and_not_taken_for_a_wrong_token(
+    server: Server,
+) -> None:
+    error = told(await server.ask("GET", "api/status", Host="evil.example"), 403, "not_allowed")
+    assert "evil.example" in error["message"]
+    assert error["details"] == {"host": "evil.example"}
+
+
 async def test_a_missing_job_is_named(server: Server) -> None:
     error = told(await server.ask("GET", f"api/jobs/{NOBODY}"), 404, "not_found")
     assert NOBODY in error["message"]
