@@ -47,7 +47,10 @@ class JobOptions(TypedDict, total=False):
 
 
 class FilterOptions(TypedDict, total=False):
-    """Which jobs: several values of one field mean "or", several tags mean "and"; none: all."""
+    """Which jobs: several values of one field mean "or", several tags mean "and".
+
+    A field that is left out means any; an empty choice is refused, so that "none" is never "all".
+    """
 
     states: Iterable[str]
     kinds: Iterable[str]
@@ -267,12 +270,16 @@ def artifact(session: Session, job_id: str, file: str | Wire) -> Stream:
 
 
 def query(wanted: FilterOptions) -> Params:
-    """The filter as a query string."""
-    pairs = [
-        (name, _checked(str(value)))
-        for ours, name, _ in _FILTER_FIELDS
-        for value in _many(wanted.get(ours, ()))
-    ]
+    """The filter as a query string; refuses an empty choice, which would come to mean any."""
+    pairs = []
+    for ours, name, _ in _FILTER_FIELDS:
+        values = wanted.get(ours)
+        if values is None:
+            continue
+        chosen = [(name, _checked(str(value))) for value in _many(values)]
+        if not chosen:
+            raise BadMessage(f"`{ours}` is empty; leave it out to mean any.", field=ours)
+        pairs += chosen
     return (*pairs, *((("q", _checked(wanted["text"])),) if wanted.get("text") else ()))
 
 

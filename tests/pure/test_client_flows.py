@@ -139,6 +139,12 @@ def test_a_server_that_does_not_answer_to_its_name_is_not_said_to_refuse_the_tok
     assert "token" not in str(refused.value)
 
 
+@pytest.mark.parametrize("wanted", [{"ids": []}, {"states": iter(())}, {"tags": ()}])
+def test_an_empty_choice_of_jobs_is_refused_and_does_not_become_all(wanted: Any) -> None:
+    with pytest.raises(errors.BadMessage, match="is empty; leave it out"):
+        play(session(), calls.find(session(), wanted, None))
+
+
 @pytest.mark.parametrize("key", ["", " k", "two\nlines", "k\u00e9"])
 def test_a_key_that_no_header_can_carry_is_refused_at_once(key: str) -> None:
     with pytest.raises(errors.BadMessage, match="idempotency key"):
