@@ -140,7 +140,10 @@ class Client:
 
 
 class AsyncClient:
-    """A Client whose methods are awaited, and whose iterators are iterated by ``async for``."""
+    """A Client whose methods are awaited, and whose iterators are iterated by ``async for``.
+
+    It may be used in several event loops, one after another; close it in each.
+    """
 
     def __init__(
         self, url: str | None = None, token: str | None = None, *, patience_s: float = PATIENCE_S
@@ -158,7 +161,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection; used again, it opens them again."""
+        """Close every connection of this event loop; used again, it opens them again."""
         await self._shell.close()
 
     async def locate(self) -> Server:

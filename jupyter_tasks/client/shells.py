@@ -38,6 +38,8 @@ from jupyter_tasks.client.transport import (
 )
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     import httpx
 
 T = TypeVar("T")
@@ -179,7 +181,8 @@ class AsyncShell(_Shared):
     def __init__(self, url: str | None, token: str | None, patience_s: float) -> None:
         """Connect to nobody yet."""
         super().__init__(url, token, patience_s)
-        self._links: dict[Server, httpx.AsyncClient] = {}
+        # A connection lives and dies with the event loop that it was made in.
+        self._links: dict[tuple[AbstractEventLoop, Server], httpx.AsyncClient] = {}
 
     async def run(self, flow: Flow[T]) -> T:
         """The flow's result."""
@@ -209,18 +212,25 @@ class AsyncShell(_Shared):
             await hands.let_go()
 
     async def close(self) -> None:
-        """Close every connection."""
-        while self._links:
-            await self._links.popitem()[1].aclose()
+        """Close every connection of this event loop."""
+        import asyncio  # noqa: PLC0415 - the command line should not wait for it
+
+        loop = asyncio.get_running_loop()
+        for key in [key for key in self._links if key[0] is loop]:
+            await self._links.pop(key).aclose()
 
     def link(self, server: Server) -> "httpx.AsyncClient":
         """The connections to this server."""
+        import asyncio  # noqa: PLC0415 - as above
+
         import httpx  # noqa: PLC0415 - loaded when the first request goes out
 
-        if server not in self._links:
+        key = (asyncio.get_running_loop(), server)
+        if key not in self._links:
+            self._links = {old: link for old, link in self._links.items() if not old[0].is_closed()}
             transport = httpx.AsyncHTTPTransport(**transport_options(server))
-            self._links[server] = httpx.AsyncClient(**client_options(server), transport=transport)
-        return self._links[server]
+            self._links[key] = httpx.AsyncClient(**client_options(server), transport=transport)
+        return self._links[key]
 
 
 class _AsyncHands:

@@ -302,6 +302,22 @@ async def _awaited_changes(client: AsyncClient, handle: AsyncJobHandle, tmp_path
     assert (await client.delete_all(tags=["awaited"]))["done"] == 2
 
 
+def test_an_async_client_serves_one_event_loop_after_another(server: LiveServer) -> None:
+    client = AsyncClient(server.url, server.token)
+
+    async def ask() -> str:
+        role: str = (await client.status())["role"]
+        return role
+
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+        assert [runner.run(ask()) for runner in (one, other, one)] == ["active"] * 3
+        for runner in (one, other):
+            runner.run(client.close())
+    with asyncio.Runner() as third:
+        assert third.run(ask()) == "active"
+        third.run(client.close())
+
+
 # -- when things break -------------------------------------------------------------------------
 
 
