@@ -4,29 +4,34 @@ import errno
 import re
 from pathlib import Path
 
-from jupyter_tasks import posix
+from jupyter_tasks import attempt, posix
 
 #: As a supervisor names its own: pid and start time.
 _NAME = re.compile(r"(\d+)-(\d+)\.(?:control|report)")
 _NOBODY = (errno.ECONNREFUSED, errno.ENOENT)
 
 
-def remove_abandoned(runtime_dir: Path) -> None:
-    """Remove sockets and pipes whose supervisor is no more; what else lies there stays."""
+def remove_abandoned(runtime_dir: Path, dead: attempt.Claim | None = None) -> None:
+    """Remove sockets and pipes whose supervisor is no more; what else lies there stays.
+
+    ``dead``: the claim of one that has let go of it, and may be still about to end.
+    """
     # Supervisors may make the folder only now.
     entries = runtime_dir.iterdir() if runtime_dir.is_dir() else ()
     owners = {found.groups() for entry in entries if (found := _NAME.fullmatch(entry.name))}
     for pid, start in owners:
-        stem = f"{runtime_dir}/{pid}-{start}"
-        if posix.start_time(int(pid)) != int(start) and not _is_answered(f"{stem}.control"):
-            for path in (f"{stem}.control", f"{stem}.report"):
-                Path(path).unlink(missing_ok=True)
+        owner = posix.Process(int(pid), int(start))
+        is_known = dead is not None and owner == (dead.pid, dead.start_time)
+        control = runtime_dir / f"{pid}-{start}.control"
+        if is_known or not (posix.is_alive(owner) or _is_answered(control)):
+            for path in (control, control.with_suffix(".report")):
+                path.unlink(missing_ok=True)
 
 
-def _is_answered(control: str) -> bool:
+def _is_answered(control: Path) -> bool:
     """Whether somebody listens there: in another container that shares the folder, pids are others."""
     try:
-        posix.connect_control(control).close()
+        posix.connect_control(str(control)).close()
     except OSError as error:
         return error.errno not in _NOBODY
     return True

@@ -130,7 +130,7 @@ class LocalExecutor:
             left = await self._in_thread(attempt.end_marked, job.id, job.attempt)
             if left:
                 self._log.warning("Processes %s of job %s would not end", left, job.id)
-            await self._in_thread(remove_abandoned, self._runtime_dir)
+            await self._in_thread(remove_abandoned, self._runtime_dir, found.claim)
             return found.vanished
         return found
 

@@ -26,6 +26,7 @@ class Dead:
     """Nobody that could be followed holds the attempt, and it has no end; its tree may still run."""
 
     vanished: Vanished
+    claim: attempt.Claim | None = None
 
 
 Finding = Alive | Dead | Ended | Fenced | NeverStarted | Unreachable | Vanished
@@ -66,7 +67,7 @@ def _without_end(claim: attempt.Claim, *, is_held: bool) -> Finding:
     if is_held:
         return Alive(claim=claim)
     words = "Its supervisor died before it could write the end."
-    return Dead(vanished=Vanished(reason="supervisor_died", message=words))
+    return Dead(vanished=Vanished(reason="supervisor_died", message=words), claim=claim)
 
 
 def _without_claim(job: Job) -> Finding:
