@@ -37,7 +37,11 @@ _PAGE = 500
 _CLAIM_SETTLES_S = 0.004
 #: How many of the newest events are looked at for deletions that a crash may have cut short.
 _DELETIONS_WITHIN = 1000
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+#: What the machine or the server is short of at the moment, and no job's fault.
+_SHORTAGES = (
+    *(errno.ENOSPC, errno.EDQUOT),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+)
 #: How often, in events, and how far back the store is tidied.
 _TIDY_EVERY = 5_000
 _RECEIPTS_KEPT_S = 24 * 3600.0
@@ -410,7 +414,7 @@ class Manager:
         try:
             await self._executor.start(job)
         except OSError as error:
-            if error.errno in _DISK_FULL:
+            if error.errno in _SHORTAGES:
                 self._spawn(self._start_again(job, error))
                 return
             self._log.exception("Failed to start job %s attempt %d", job.id, job.attempt)
@@ -418,7 +422,7 @@ class Manager:
             self.happened(job.id, job.attempt, lc.StartFailed(message=words))
 
     async def _start_again(self, job: Job, error: OSError) -> None:
-        """A full disk is not the job's fault: it keeps its slot and waits for room."""
+        """A shortage is not the job's fault: it keeps its slot and waits for its end."""
         await self._patience.after("start job", error, job.id)
         if self._is_on_its_way(job) and job.cancel_requested_at is None:
             await self._start(job)
