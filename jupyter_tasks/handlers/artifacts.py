@@ -81,6 +81,11 @@ class ArtifactHandler(_ArtifactHandler):
                     await self.flush()
                 except StreamClosedError:
                     return
+        if size > 0:
+            self.log.info("Broke off request %s: the file became shorter", self.request_id)
+            # Its size has been told: that the rest is missing can only be seen from the end.
+            self.detach().close()
+            return
         await self.finish(set_content_type="application/octet-stream")
 
 

@@ -1,6 +1,7 @@
 """Every REST route, on a real server with real jobs."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -348,6 +349,23 @@ async def test_an_artifact_whose_name_is_no_text_does_no_harm(server: Server) ->
     assert (missing.status, missing.json["code"]) == (404, "not_found")
     of_attempt = await server.ask("GET", f"api/jobs/{job['id']}/artifacts?attempt=1")
     assert of_attempt.json["artifacts"][0]["href"] == "artifacts/a%FE?attempt=1"
+
+
+async def test_a_file_that_becomes_shorter_is_broken_off_and_no_failure_of_ours(
+    server: Server, state_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await server.submit('dd if=/dev/null of="$JUPYTER_TASKS_ARTIFACTS/f" bs=1 seek=67108864')
+    await server.until(job["id"])
+    [file] = state_dir.rglob("artifacts/f")
+
+    begun = await server.begin("GET", f"api/jobs/{job['id']}/artifacts/f")
+    head = await begun.stream.read_until(b"\r\n\r\n")
+    os.truncate(file, 1)
+    body = await begun.stream.read_until_close()
+
+    assert b"Content-Length: 67108864" in head
+    assert len(body) < 67108864
+    assert [one.message for one in caplog.records if one.levelname == "ERROR"] == []
 
 
 async def test_a_large_artifact_is_sent_whole(server: Server) -> None:
