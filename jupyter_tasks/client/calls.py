@@ -189,7 +189,7 @@ def edit(session: Session, job_id: str, changes: Wire) -> Flow[Wire]:
             return answer
         job = yield from get(session, job_id)
         if job["version"] != changes.get("version"):
-            if all(job.get(name) == value for name, value in _visible(changes).items()):
+            if _is_as_wanted(job, changes):
                 return job
             raise StaleVersion(job=job_id)
 
@@ -360,8 +360,13 @@ def _checked_key(key: str) -> str:
     )
 
 
-def _visible(changes: Wire) -> Wire:
-    return {name: value for name, value in changes.items() if name not in ("version", "spec")}
+def _is_as_wanted(job: Wire, changes: Wire) -> bool:
+    """Whether an edit can be seen to have come true; a new secret is masked, so it cannot."""
+    fields = {name: value for name, value in changes.items() if name not in ("version", "spec")}
+    spec: Wire = changes.get("spec", {})
+    return all(job.get(name) == value for name, value in fields.items()) and all(
+        job["spec"].get(name) == value for name, value in spec.items()
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -451,6 +451,23 @@ def test_an_edit_that_somebody_else_overtook_is_stale() -> None:
         play(about, calls.edit(about, "x", changes), LOST, [HERE], status(), theirs)
 
 
+def test_an_edit_of_the_command_that_never_happened_is_not_taken_for_done() -> None:
+    old = {"command": "old", "env": {"A": "***"}}
+    changes = {"version": 1, "spec": old | {"command": "new"}}
+    done = job(version=2, spec=old | {"command": "new"})
+    started = job(version=2, spec=old, state="running")
+    about = session()
+    flow = calls.edit(about, "x", changes)
+    assert play(about, flow, LOST, [HERE], status(), reply(done)).value == done
+    about = session()
+    with pytest.raises(errors.StaleVersion):
+        play(about, calls.edit(about, "x", changes), LOST, [HERE], status(), reply(started))
+    about = session()
+    secret = {"version": 1, "spec": old | {"env": {"A": "n3w"}}}
+    with pytest.raises(errors.StaleVersion):
+        play(about, calls.edit(about, "x", secret), LOST, [HERE], status(), reply(started))
+
+
 def test_a_short_id_is_found_among_the_newest_jobs() -> None:
     about = session()
     jobs = [{"id": "abcd" + "0" * 12, "name": "x"}, {"id": "ffff" + "0" * 12, "name": "y"}]
