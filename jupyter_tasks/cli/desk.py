@@ -80,7 +80,7 @@ def job_options(
     said = {
         "name": arguments.name,
         "tags": arguments.tag,
-        "cwd": None if arguments.cwd is None else str(Path(arguments.cwd).absolute()),
+        "cwd": None if arguments.cwd is None else _folder(arguments.cwd),
         "env": None if arguments.env is None else _environment(arguments.env, environ),
         "stdin": None if arguments.stdin is None else _text(arguments.stdin),
         "tty": arguments.tty,
@@ -94,6 +94,15 @@ def job_options(
         "on_lost": arguments.on_lost,
     }
     return cast("JobOptions", {name: value for name, value in said.items() if value is not None})
+
+
+def _folder(path: str) -> str:
+    try:
+        return str(Path(path).absolute())
+    except FileNotFoundError:
+        raise BadMessage(
+            f"--cwd {path} is meant below the current folder, and that is there no more."
+        ) from None
 
 
 def _environment(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -125,6 +125,19 @@ def test_a_token_file_that_is_no_text_is_refused_in_a_sentence(cli: Cli, tmp_pat
     assert "is no text" in result.stderr
 
 
+def test_in_a_folder_that_has_gone_a_relative_one_is_refused_in_a_sentence(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    words = [*COMMAND, "submit", "--cwd", ".", "true"]
+    how: dict[str, Any] = {"env": env, "cwd": tmp_path, "text": True, "timeout": 50}
+    result = subprocess.run(
+        ["sh", "-c", script, "sh", *words], check=False, capture_output=True, **how
+    )
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert "is there no more" in result.stderr
+
+
 def test_the_same_key_submits_once(cli: Cli) -> None:
     assert submitted(cli, "--idempotency-key", "k1", "true") == submitted(
         cli, "--idempotency-key", "k1", "true"
