@@ -199,7 +199,8 @@ def probe(directory: str) -> Probe:
     The lock is looked at before the end is read: where nobody holds it, no end can come any more.
     """
     try:
-        fd = os.open(f"{directory}/{_CLAIM}", os.O_RDONLY | os.O_CLOEXEC)
+        # A job may have put a pipe there: whoever looks must not wait for its other end.
+        fd = os.open(f"{directory}/{_CLAIM}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return Probe(None, None, None, is_claimed=False)
     try:

@@ -5,6 +5,7 @@ what is in the page cache; what is not is read in a thread. It must not know who
 """
 
 import asyncio
+import errno
 import os
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from jupyter_tasks.records import last_boundary, record_size
 _MARK_EVERY = 256 * 1024
 _WALK_CHUNK = 64 * 1024
 _MAX_OPEN: Final = 4
+_NO_FILE: Final = (errno.ESPIPE, errno.EISDIR)
+#: A job may have put a pipe there: whoever opens it must not wait for its other end.
+_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +189,7 @@ class Segments:
         if fd is None:
             while len(self._fds) >= _MAX_OPEN:
                 os.close(self._fds.pop(next(iter(self._fds))))
-            fd = self._fds[start] = os.open(self._paths[start], os.O_RDONLY | os.O_CLOEXEC)
+            fd = self._fds[start] = os.open(self._paths[start], _FLAGS)
         return fd
 
 
@@ -194,12 +198,16 @@ _END: Final = 1 << 62
 
 def _read(path: str, limit: int, offset: int) -> bytes:
     """Whole records; in a thread, by a descriptor of its own: the loop may close the shared one."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, _FLAGS)
     try:
         data = os.pread(fd, limit, offset)
         size = _size_of_record(data)
         if size is not None and size > len(data):
             data = os.pread(fd, size, offset)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        return b""
     finally:
         os.close(fd)
     return data[: last_boundary(data)]
@@ -223,7 +231,7 @@ def _size_of_record(buffer: bytes | bytearray, at: int = 0) -> int | None:
 
 def _walk(path: str, start: int, nearest: int, target: int) -> list[int]:
     """Boundaries on the way from a known one to the first at or after the target, which is last."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, _FLAGS)
     try:
         return list(_thinned(_boundaries(fd, nearest - start), target - start, start))
     finally:

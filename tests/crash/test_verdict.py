@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,10 +146,11 @@ def test_a_damaged_claim_is_lost_and_starts_nothing(directory: str, line: bytes)
     assert found.vanished.reason == "files_lost"
 
 
-def test_a_folder_in_the_place_of_a_claim_is_a_damaged_one_and_costs_no_descriptor(
-    directory: str,
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_folder_or_pipe_in_the_place_of_a_claim_is_a_damaged_one_and_costs_no_descriptor(
+    directory: str, make: Callable[[str], None]
 ) -> None:
-    Path(directory, "claim").mkdir()
+    make(f"{directory}/claim")
     before = os.listdir("/proc/self/fd")
     found = verdict.judge(directory, running(state=State.STARTING))
     assert os.listdir("/proc/self/fd") == before

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -380,6 +380,18 @@ async def test_a_record_larger_than_a_slice_comes_whole(outputs: Outputs, tmp_pa
     [piece] = await rest(follower)
     assert isinstance(piece, Slice)
     assert payload in piece.data
+    follower.close()
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+async def test_what_is_no_file_in_the_place_of_an_output_is_empty_and_nobody_waits_for_it(
+    outputs: Outputs, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "output")
+    follower = await outputs.follow(str(tmp_path))
+    reading = asyncio.ensure_future(follower.read(LIMIT))
+    await within(reading)
+    assert reading.result() is None
     follower.close()
 
 
