@@ -21,7 +21,7 @@ Message = dict[str, Any]
 _DEFAULT_OUTPUT_BYTES = 64 * 1024 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ROOM_RETRY_S = 1.0
-_MAX_REASON = 200
+_MAX_REASON = 8192
 
 
 class Holding:
