@@ -22,6 +22,7 @@ from jupyter_tasks.follow import Outputs
 from jupyter_tasks.handlers import routes, unix_socket
 from jupyter_tasks.handlers.heart import Heart
 from jupyter_tasks.handlers.recent import Recent
+from jupyter_tasks.kernelspecs import KernelSpecs
 from jupyter_tasks.manager import Manager
 from jupyter_tasks.model import Change
 from jupyter_tasks.standby import Standby
@@ -50,12 +51,19 @@ class Engine:
         self._log = log
         self._listening: socket.socket | None = None
         self._closers: list[Callable[[], None]] = []
+        self._kernels = KernelSpecs(
+            serverapp.kernel_spec_manager,
+            default=serverapp.kernel_manager.default_kernel_name,
+            are_remote=serverapp.gateway_config.gateway_enabled,
+            environment=os.environ,
+        )
         self._executor = LocalExecutor(
             state_dir=place.state_dir,
             runtime_dir=place.runtime_dir,
             log=log,
             fork=traits["fork"],
             python=list(traits["python_command"]) or None,
+            kernels=self._kernels.command,
         )
         self._manager = Manager(
             store=store,
@@ -139,6 +147,7 @@ class Engine:
             "jupyter_tasks_socket": self._place.socket,
             "jupyter_tasks_attempt_dir": self._executor.attempt_dir,
             "jupyter_tasks_outputs": self._outputs,
+            "jupyter_tasks_kernels": self._kernels,
             "jupyter_tasks_recent": Recent(self._manager),
             "jupyter_tasks_heart": Heart(settings.get("websocket_ping_interval") or None),
         }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from jupyter_tasks.errors import IllegalTransition
-from jupyter_tasks.model import Attempt, End, Job, Spec, State
+from jupyter_tasks.model import FAILURES, Attempt, End, Job, Spec, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,10 +442,8 @@ def _verdict(job: Job, end: End) -> tuple[State, str]:
         return State.CANCELLED, end.stop_reason or job.cancel_reason or "user"
     if end.stopped_by is not None:
         return State.FAILED, end.stopped_by
-    if end.outcome == "not_started":
-        return State.FAILED, "start"
-    if end.outcome == "signalled":
-        return State.FAILED, "signal"
+    if end.outcome in FAILURES:
+        return State.FAILED, FAILURES[end.outcome]
     return (State.SUCCEEDED, "") if end.exit_code == 0 else (State.FAILED, "exit")
 
 

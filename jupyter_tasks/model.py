@@ -41,14 +41,23 @@ def folded(text: str) -> str:
 
 
 OnLost = Literal["fail", "requeue"]
-Kind = Literal["shell"]
+Kind = Literal["shell", "code"]
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_GRACE_S: Final = 10.0
 DEFAULT_MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024
 
 
+class Spec:
+    """What to run: each kind has a spec of its own, and all have these."""
+
+    __slots__ = ()
+    kind: Kind
+    cwd: str
+    env: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShellSpec:
+class ShellSpec(Spec):
     """A command: a string for ``/bin/sh -c``, or a list of arguments."""
 
     command: str | tuple[str, ...] = field(repr=False)
@@ -60,8 +69,19 @@ class ShellSpec:
     kind: Literal["shell"] = "shell"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeSpec(Spec):
+    """Source text for a fresh kernel; ``kernel`` is the name of its kernelspec."""
+
+    source: str = field(repr=False)
+    kernel: str
+    cwd: str
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kind: Literal["code"] = "code"
+
+
 #: Every kind's spec; further kinds join here.
-Spec = ShellSpec
+SPECS: Final[Mapping[str, type[Spec]]] = {"shell": ShellSpec, "code": CodeSpec}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +104,7 @@ class End:
     so that nobody knows.
     """
 
-    outcome: Literal["exited", "signalled", "not_started"]
+    outcome: Literal["exited", "signalled", "not_started", "raised", "kernel_died"]
     ended_at: float
     started_at: float | None = None
     host: str = ""
@@ -99,6 +119,15 @@ class End:
     output_bytes: int = 0
     leftover_pids: tuple[int, ...] = ()
     progress: Progress | None = None
+
+
+#: Why a job failed that nobody stopped, by the outcome; where it exited, the exit code decides.
+FAILURES: Final = {
+    "not_started": "start",
+    "signalled": "signal",
+    "raised": "error",
+    "kernel_died": "kernel_died",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

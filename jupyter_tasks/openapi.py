@@ -114,10 +114,21 @@ class _Schemas:
             messages, ref_template="#/components/schemas/{name}"
         )
         self._by_message = list(zip(messages, schemas, strict=True))
+        for component in self.components.values():
+            _let_kind_be_told_by_the_rest(component)
 
     def of(self, message: Any) -> Any:
         """The schema of a message that was named at the start."""
         return next(schema for known, schema in self._by_message if known == message)
+
+
+def _let_kind_be_told_by_the_rest(component: dict[str, Any]) -> None:
+    """What comes in may leave out the kind of its spec (``messages.complete``)."""
+    properties = component.get("properties", {})
+    if component.get("additionalProperties") is False and "kind" in component.get("required", ()):
+        component["required"].remove("kind")
+    if component.get("additionalProperties") is False and "spec" in properties:
+        properties["spec"].pop("discriminator", None)
 
 
 def _schemas(routes: list[Route]) -> _Schemas:

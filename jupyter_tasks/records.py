@@ -32,6 +32,24 @@ def encode_record(kind: str, t: float, payload: Piece | None = None, **fields: A
     return [f'{head},"n":{len(payload)}}}\n'.encode(), payload, b"\n"]
 
 
+def printed(kind: str, payload: bytes | None) -> tuple[str, bytes] | None:
+    """What a record prints on a terminal, and to which stream; None for what prints nothing.
+
+    A rich output is printed as the plain text that came with it, an error as its traceback.
+    """
+    if kind in ("out", "err"):
+        return kind, payload or b""
+    if kind != "display":
+        return None
+    output = json.loads(payload or b"{}")
+    is_error = output.get("output_type") == "error"
+    text = output.get("traceback") if is_error else output.get("data", {}).get("text/plain")
+    if not text:
+        return None
+    joined = text if isinstance(text, str) else ("\n" if is_error else "").join(text)
+    return "err" if is_error else "out", f"{joined}\n".encode("utf-8", "replace")
+
+
 def record_size(buffer: bytes | bytearray, at: int = 0) -> int | None:
     """How long the record is that starts there; None where its header is not whole.
 

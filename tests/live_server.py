@@ -178,6 +178,7 @@ class LiveServer:
             "JUPYTER_CONFIG_DIR": str(self._folder("config")),
             "JUPYTER_DATA_DIR": str(self._folder("data")),
             "JUPYTER_RUNTIME_DIR": str(self._folder("runtime")),
+            "IPYTHONDIR": str(self._folder("ipython")),
             _MARK: str(self.runtime_dir),
         }
 

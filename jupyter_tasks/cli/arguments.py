@@ -90,7 +90,12 @@ def _command(
             f"put -- before a command of several words (`-- {' '.join(typed)}`), "
             "or quote it as one for the shell"
         )
-    if given.verb == "submit" and words is None and not typed:
+    code = getattr(given, "code", None)
+    if code is not None and (words is not None or typed):
+        parser.error("give a command or --code FILE, not both")
+    if code is None and getattr(given, "kernel", None) is not None:
+        parser.error("--kernel goes with --code FILE")
+    if given.verb == "submit" and words is None and not typed and code is None:
         parser.error("give a command: submit -- COMMAND…, or submit 'a line for the shell'")
     return words if words is not None else (typed[0] if typed else None)
 
@@ -154,8 +159,15 @@ def _add_connection(parser: argparse.ArgumentParser, *, is_default: bool) -> Non
 
 def _add_submit(verb: _Verb) -> None:
     parser = verb("submit", "submit a job")
-    parser.usage = "jupyter tasks submit [options] (-- COMMAND… | 'a line for the shell')"
+    parser.usage = (
+        "jupyter tasks submit [options] (-- COMMAND… | 'a line for the shell' | --code FILE)"
+    )
     parser.add_argument("typed", nargs="*", metavar="COMMAND", help="see above")
+    code = parser.add_argument_group("code instead of a command")
+    code.add_argument(
+        "--code", metavar="FILE", help="run FILE in a fresh kernel; - for our own stdin"
+    )
+    code.add_argument("--kernel", metavar="NAME", help="of a kernelspec; default: the server's own")
     _add_job_options(parser)
     what = parser.add_argument_group("then")
     what.add_argument("--wait", action="store_true", help="wait for its end; exit with its code")

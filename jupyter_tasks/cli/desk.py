@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_tasks.cli.printer import Printer
 from jupyter_tasks.errors import BadMessage
@@ -115,13 +115,19 @@ def _environment(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, 
     return env
 
 
-def _text(path: str) -> str:
+def code_spec(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What ``--code`` and ``--kernel`` say."""
+    spec = {"kind": "code", "source": _text(arguments.code, "--code")}
+    return spec if arguments.kernel is None else {**spec, "kernel": arguments.kernel}
+
+
+def _text(path: str, option: str = "--stdin") -> str:
     try:
         data = os.fdopen(0, "rb", closefd=False).read() if path == "-" else Path(path).read_bytes()
         return data.decode()
     except OSError as error:
-        raise BadMessage(f"--stdin {path} cannot be read: {error.strerror}.") from None
+        raise BadMessage(f"{option} {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise BadMessage(
-            f"--stdin {path} is no text (UTF-8); let the command read the file: `sh -c 'cmd < file'`."
+            f"{option} {path} is no text (UTF-8); let the command read the file: `sh -c 'cmd < file'`."
         ) from None

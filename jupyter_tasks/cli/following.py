@@ -13,6 +13,7 @@ from jupyter_tasks.client.calls import FilterOptions
 from jupyter_tasks.client.streams import Piece
 from jupyter_tasks.errors import NoSuchThing
 from jupyter_tasks.model import ENDED, State
+from jupyter_tasks.records import printed
 
 _FIRST_TAIL_BYTES = 64 * 1024
 
@@ -38,15 +39,19 @@ def follow_output(
 
 def print_piece(desk: Desk, piece: Piece, stream: str = "all") -> None:
     """Print a record: the program's own bytes, or the whole record as JSON."""
-    kind = piece.record.header["k"]
-    if stream not in ("all", kind) and kind in ("out", "err"):
+    text = _text(piece)
+    if text is not None and stream not in ("all", text[0]):
         return
     if desk.printer.as_json:
         desk.printer.document(record_json(piece))
-    elif kind in ("out", "err"):
-        desk.printer.raw(kind, piece.record.payload or b"")
+    elif text is not None:
+        desk.printer.raw(*text)
     elif told := _loss(piece):
         desk.printer.hint(told)
+
+
+def _text(piece: Piece) -> tuple[str, bytes] | None:
+    return printed(piece.record.header["k"], piece.record.payload)
 
 
 def _loss(piece: Piece) -> str:
@@ -77,8 +82,8 @@ def last_lines(pieces: list[Piece], lines: int, stream: str = "all") -> list[Pie
     kept: list[Piece] = []
     left, is_begun = lines, False
     for piece in reversed(pieces):
-        payload = piece.record.payload or b""
-        if piece.record.header["k"] not in kinds or not payload:
+        kind, payload = _text(piece) or ("", b"")
+        if kind not in kinds or not payload:
             kept += [piece] if _loss(piece) else []
             continue
         # The newline at the very end ends a line; it begins none.
@@ -87,7 +92,9 @@ def last_lines(pieces: list[Piece], lines: int, stream: str = "all") -> list[Pie
         newlines = payload.count(b"\n")
         if newlines >= left:
             if last := _cut(payload, left):
-                kept.append(Piece(record=piece.record._replace(payload=last), cursor=piece.cursor))
+                header = {**piece.record.header, "k": kind}
+                cut = piece.record._replace(header=header, payload=last)
+                kept.append(Piece(record=cut, cursor=piece.cursor))
             break
         left -= newlines
         kept.append(piece)

@@ -46,6 +46,7 @@ def job_facts(job: Wire, now: float) -> list[tuple[str, str]]:
         ("Message", words.plain(job["message"])),
         ("Progress", " ".join(filter(None, (words.progress(job), words.pace_words(job, now))))),
         ("Command", words.command(job)),
+        ("Kernel", words.plain(spec.get("kernel", ""))),
         ("Folder", words.plain(spec["cwd"])),
         ("Environment", ", ".join(map(words.plain, sorted(spec["env"])))),
         ("Tags", ", ".join(map(words.plain, job["tags"]))),

@@ -135,6 +135,6 @@ def took(job: Wire, now: float) -> str:
 
 
 def command(job: Wire) -> str:
-    """The command as it would be typed."""
-    given = job["spec"]["command"]
+    """The command as it would be typed; nothing for a job that runs none."""
+    given = job["spec"].get("command", "")
     return plain(given if isinstance(given, str) else shlex.join(given))

@@ -79,7 +79,7 @@ def job_request(command: Command, options: JobOptions, *, keep_none: bool = Fals
     inside: Wire = {name: given.pop(name) for name in OF_THE_SPEC if name in given}
     spec: Wire
     if isinstance(command, Mapping):
-        spec = {"kind": "shell", **command, **inside}
+        spec = {"kind": "code" if "source" in command else "shell", **command, **inside}
     elif isinstance(command, str):
         spec = {"kind": "shell", "command": command, **inside}
     else:

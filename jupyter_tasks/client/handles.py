@@ -14,8 +14,8 @@ from jupyter_tasks.client.calls import Command, JobOptions, Wire
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out
 from jupyter_tasks.client.streams import Piece, Place
-from jupyter_tasks.model import Attempt, Job
-from jupyter_tasks.records import Record
+from jupyter_tasks.model import SPECS, Attempt, Job
+from jupyter_tasks.records import Record, printed
 
 
 class _Known:
@@ -312,7 +312,8 @@ def job_from(wire: Wire) -> Job:
     """The job that the wire tells of; fields of newer servers are passed over."""
     import msgspec  # noqa: PLC0415 - where the wire's own form will do, it is not needed
 
-    return msgspec.convert(wire, Job)
+    spec = msgspec.convert(wire["spec"], SPECS[wire["kind"]])
+    return msgspec.convert({**wire, "spec": spec}, Job)
 
 
 def attempt_from(wire: Wire) -> Attempt:
@@ -323,5 +324,4 @@ def attempt_from(wire: Wire) -> Attempt:
 
 
 def _printed(record: Record) -> tuple[str, bytes] | None:
-    kind = record.header["k"]
-    return (kind, record.payload or b"") if kind in ("out", "err") else None
+    return printed(record.header["k"], record.payload)

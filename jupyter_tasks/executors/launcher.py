@@ -8,7 +8,7 @@ import json
 import logging
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor as Threads
 from pathlib import Path
 
@@ -30,8 +30,20 @@ _ANSWER_WITHIN_S = 2.0
 class Launcher:
     """Starts supervisors: forked from a warm process (2 ms), or as plain processes (20 ms)."""
 
-    def __init__(self, *, fork: bool, python: list[str], threads: Threads, log: logging.Logger):
-        """Start nothing yet; ``python`` is the interpreter's command, with its options."""
+    def __init__(
+        self,
+        *,
+        fork: bool,
+        python: list[str],
+        threads: Threads,
+        log: logging.Logger,
+        load: Mapping[str, str] = {},
+    ) -> None:
+        """Start nothing yet; ``python`` is the interpreter's command, with its options.
+
+        ``load``: modules that supervisors have loaded beforehand, and the folders that they are in.
+        """
+        self._load = load
         self._fork = fork
         self._python = python
         self._threads = threads
@@ -164,8 +176,10 @@ class Launcher:
 
     def _command(self, module: str, fd: int) -> list[str]:
         """A command line that runs our module with the standard library alone, and no site."""
+        folders = [_PACKAGE_PARENT, *self._load.values()]
+        loaded = "".join(f"import {name}; " for name in self._load)
         code = (
-            f"import sys; sys.path.append({_PACKAGE_PARENT!r}); "
+            f"import sys; sys.path.extend({folders!r}); {loaded}"
             f"from jupyter_tasks.{module} import main; main({fd})"
         )
         return [*self._python, "-I", "-S", "-c", code]

@@ -5,14 +5,11 @@ channel, and judges by the directory alone when that breaks. It knows no store a
 """
 
 import asyncio
-import json
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,10 +19,10 @@ from tornado.ioloop import IOLoop
 
 from jupyter_tasks import attempt, posix
 from jupyter_tasks.contracts import Listener, Verdict
-from jupyter_tasks.executors import verdict
+from jupyter_tasks.executors import verdict, writing
 from jupyter_tasks.executors.channel import Channel, Message
 from jupyter_tasks.executors.doors import remove_abandoned
-from jupyter_tasks.executors.launcher import Launcher
+from jupyter_tasks.executors.pool import Pool
 from jupyter_tasks.lifecycle import (
     Claimed,
     Continued,
@@ -75,20 +72,29 @@ class LocalExecutor:
         log: logging.Logger,
         fork: bool = hasattr(os, "fork"),
         python: list[str] | None = None,
+        kernels: writing.Kernels = writing.no_kernels,
     ) -> None:
-        """Start nothing yet: a server that runs no job pays nothing."""
+        """Start nothing yet: a server that runs no job pays nothing.
+
+        ``kernels`` tells by a kernelspec's name how its kernel is started; it may raise OSError.
+        """
         self._state_dir = state_dir
         self._runtime_dir = runtime_dir
         self._log = log
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="tasks-files")
-        self._launcher = Launcher(
-            fork=fork, python=python or [sys.executable], threads=self._threads, log=log
+        self._kernels = kernels
+        self._pool = Pool(
+            fork=fork,
+            python=python,
+            threads=self._threads,
+            heard=self._heard,
+            broke=self._broke,
+            log=log,
         )
         self._listener: Listener
         self._holds: dict[str, _Hold] = {}
         self._prepared: dict[str, tuple[Job, asyncio.Future[None]]] = {}
         self._by_channel: dict[Channel, _Hold] = {}
-        self._idle: list[Channel] = []
         self._has_launched = False
         self._background: set[asyncio.Task[None]] = set()
 
@@ -113,8 +119,7 @@ class LocalExecutor:
         try:
             await self._written(job)
             # An idle supervisor may be just leaving: a further try goes to a new one.
-            is_first = hold.tries == 1
-            channel = self._idle.pop() if self._idle and is_first else await self._launch()
+            channel = await self._supervisor(job.kind, new=hold.tries > 1)
         except OSError:
             self._forget_hold(hold)
             raise
@@ -167,14 +172,13 @@ class LocalExecutor:
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        for channel in (*self._idle, *self._by_channel):
+        for channel in self._by_channel:
             channel.close()
         for hold in self._holds.values():
             self._unwatch(hold)
-        self._idle.clear()
         self._by_channel.clear()
         self._holds.clear()
-        await self._launcher.close()
+        await self._pool.close()
         self._threads.shutdown(wait=True)
 
     def dir_of(self, job: Job) -> str:
@@ -198,22 +202,8 @@ class LocalExecutor:
         await writing
 
     def _write(self, job: Job) -> None:
-        directory = attempt.create(self._state_dir, job.id, job.attempt)
-        spec = {
-            "version": attempt.VERSION,
-            "job": job.id,
-            "attempt": job.attempt,
-            "name": job.name,
-            "spec": msgspec.to_builtins(job.spec),
-            "timeout_s": job.timeout_s,
-            "memory_bytes": job.memory_bytes,
-            "grace_s": job.grace_s,
-            "max_output_bytes": job.max_output_bytes,
-            "umask": _UMASK,
-            "runtime_dir": os.fspath(self._runtime_dir),
-        }
-        if not _is_written(directory, spec):
-            attempt.write_spec(directory, spec)
+        places = {"state_dir": self._state_dir, "runtime_dir": self._runtime_dir}
+        writing.write(job, **places, kernels=self._kernels)
 
     def _fence(self, job: Job) -> bool:
         directory = attempt.create(self._state_dir, job.id, job.attempt)
@@ -299,7 +289,7 @@ class LocalExecutor:
         if hold.is_recovered:
             channel.close()
         else:
-            self._idle.append(channel)
+            self._pool.give_back(hold.job.kind, channel)
 
     def _forget_hold(self, hold: _Hold) -> None:
         """Follow the attempt no more; a later one of the same job may be followed by now."""
@@ -311,8 +301,7 @@ class LocalExecutor:
 
     def _broke(self, channel: Channel) -> None:
         """A supervisor has gone: with its attempt, or idle, as it should."""
-        if channel in self._idle:
-            self._idle.remove(channel)
+        self._pool.forget(channel)
         hold = self._by_channel.pop(channel, None)
         if hold is None:
             return
@@ -437,11 +426,11 @@ class LocalExecutor:
         hold = self._holds.get(job.id)
         return hold if hold is not None and hold.job.attempt == job.attempt else None
 
-    async def _launch(self) -> Channel:
+    async def _supervisor(self, kind: str, *, new: bool) -> Channel:
         if not self._has_launched:
             self._has_launched = True
             self._spawn(self._in_thread(remove_abandoned, self._runtime_dir))
-        return Channel(await self._launcher.launch(), self._heard, self._broke)
+        return await self._pool.take(kind, new=new)
 
     def _happened(self, hold: _Hold, event: Event) -> None:
         self._listener.happened(hold.job.id, hold.job.attempt, event)
@@ -472,25 +461,3 @@ def _look_at(writing: asyncio.Future[None]) -> None:
     """Whoever waits for it hears of an error; where nobody does, the start was not to be."""
     if not writing.cancelled():
         writing.exception()
-
-
-def _is_written(directory: str, spec: dict[str, Any]) -> bool:
-    """Whether the spec is there: a start on its way may be reading it, so it is not written again."""
-    try:
-        return json.dumps(attempt.read_spec(directory)) == json.dumps(spec)
-    except (OSError, ValueError):
-        return False
-
-
-def _read_umask() -> int:
-    """The umask of this process. Elsewhere than on Linux it can only be read by setting it."""
-    with suppress(OSError), Path("/proc/self/status").open() as status:
-        for line in status:
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8)
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
-
-
-_UMASK = _read_umask()

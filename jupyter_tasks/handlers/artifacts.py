@@ -35,6 +35,9 @@ class _ArtifactHandler(TasksHandler):
     async def folder(self, job_id: str, number: int | None) -> Path:
         """The folder of the attempt that was asked for (the newest by default)."""
         job: Job = await self.manager.get(job_id, self.owner)
+        if number is not None and number > job.attempt:
+            newest = f"its newest is {job.attempt}" if job.attempt else "it has none yet"
+            raise NoSuchThing(f"Job {job_id} has no attempt {number}; {newest}.", job=job_id)
         attempt_dir = self.settings["jupyter_tasks_attempt_dir"](job.id, number or job.attempt)
         return Path(attempt_dir) / _FOLDER
 

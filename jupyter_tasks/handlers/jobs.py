@@ -4,24 +4,40 @@ import hashlib
 import os
 import secrets
 import time
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from jupyter_server.utils import url_path_join
+from msgspec import UNSET
 from tornado import gen, web
 
 from jupyter_tasks import lifecycle, messages
 from jupyter_tasks.errors import BadMessage
 from jupyter_tasks.handlers.base import TasksHandler, authorized, changes
+from jupyter_tasks.kernelspecs import KernelSpecs
 from jupyter_tasks.lifecycle import Event
-from jupyter_tasks.messages import JobEdit, JobRequest, ListQuery
+from jupyter_tasks.messages import CodeSpecMessage, JobEdit, JobRequest, ListQuery, SpecMessage
 from jupyter_tasks.model import Job, Receipt
 
-_SUBMIT: Final = messages.Decoder[JobRequest | list[JobRequest]](messages.SubmitRequest)
-_EDIT: Final = messages.Decoder[JobEdit](JobEdit)
+_SUBMIT: Final = messages.Decoder[JobRequest | list[JobRequest]](
+    messages.SubmitRequest, messages.complete
+)
+_EDIT: Final = messages.Decoder[JobEdit](JobEdit, messages.complete)
 _CANCEL: Final = messages.Decoder[messages.CancelRequest](messages.CancelRequest)
 #: So many jobs are made in one go before others have their turn on the loop.
 _AT_ONCE: Final = 500
 _ID_BYTES: Final = 8
+
+
+async def choose_kernels(settings: Mapping[str, Any], specs: Iterable[SpecMessage]) -> None:
+    """Put into each code spec the name of its kernel; raises BadMessage where there is none such."""
+    kernels: KernelSpecs = settings["jupyter_tasks_kernels"]
+    chosen: dict[str | None, str] = {}
+    for spec in specs:
+        if isinstance(spec, CodeSpecMessage):
+            if spec.kernel not in chosen:
+                chosen[spec.kernel] = await kernels.checked(spec.kernel)
+            spec.kernel = chosen[spec.kernel]
 
 
 class JobsHandler(TasksHandler):
@@ -45,6 +61,7 @@ class JobsHandler(TasksHandler):
         body = self.body()
         submitted = _SUBMIT.decode(body)
         requests = submitted if isinstance(submitted, list) else [submitted]
+        await choose_kernels(self.settings, (request.spec for request in requests))
         jobs = await self._make(requests)
         must_be_folders({job.spec.cwd for job in jobs})
         known, is_new = await self.manager.submit(jobs, self._receipt(body, jobs))
@@ -103,6 +120,8 @@ class JobHandler(TasksHandler):
     async def patch(self, job_id: str) -> None:
         """Change what still waits; 409 where it has moved on."""
         edit = _EDIT.decode(self.body())
+        if edit.spec is not UNSET:
+            await choose_kernels(self.settings, [edit.spec])
         former = await self.manager.get(job_id, self.owner)
         event = lifecycle.Edited(**messages.to_edit(edit, former))
         if event.spec is not None:

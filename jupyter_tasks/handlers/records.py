@@ -8,16 +8,19 @@ from typing import Any, Final
 import msgspec
 
 from jupyter_tasks.follow import Cursor, Gap, Slice
-from jupyter_tasks.records import read_records
+from jupyter_tasks.records import printed, read_records
 
 #: A header, and the size of its payload where it has one (which is its last field).
 _HEADER: Final = re.compile(rb'\{"k": ?"([a-z_]+)"[^\n]*?(?:"n": ?([0-9]+))?\}\n')
+_DISPLAY: Final = b"display"
 _LOST: Final = b'"output_lost"'
 _STREAMS: Final = {"out": (b"out",), "err": (b"err",), "all": (b"out", b"err")}
 
 
 def text_of(piece: Slice, stream: str, *, losses: bool = False) -> bytes:
     """The program's own bytes in the slice, of one stream or of both in the order they came.
+
+    A rich output counts as the plain text that came with it, an error as its traceback on ``err``.
 
     ``losses``: with a line of ours wherever some of them could not be kept.
     """
@@ -28,10 +31,17 @@ def text_of(piece: Slice, stream: str, *, losses: bool = False) -> bytes:
             size = int(match[2])
             if match[1] in wanted:
                 found.append(data[at : at + size])
+            elif match[1] == _DISPLAY:
+                found.append(_shown(data[at : at + size], wanted))
             elif losses and _LOST in match[0]:
                 found.append(_mark(data[at : at + size].decode()))
             at += size + 1
     return b"".join(found)
+
+
+def _shown(output: bytes, wanted: tuple[bytes, ...]) -> bytes:
+    stream, text = printed("display", output) or ("", b"")
+    return text if stream.encode() in wanted else b""
 
 
 def gap_mark(attempt: int, gap: Gap) -> bytes:

@@ -1,9 +1,9 @@
 """Bytes to messages: whatever comes in, the outcome is a message or a BadMessage that names the field."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_origin
+from typing import Any, Final, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -17,9 +17,13 @@ M = TypeVar("M")
 class Decoder(Generic[M]):
     """Turns bytes from outside into one type of message, or raises BadMessage."""
 
-    def __init__(self, message: Any) -> None:
-        """Prepare for a message class, or a union of such."""
+    def __init__(self, message: Any, complete: Callable[[Any], None] | None = None) -> None:
+        """Prepare for a message class, or a union of such.
+
+        ``complete`` adds the tags that a client may leave out; it is asked only where one is missing.
+        """
         self._message = message
+        self._complete = complete
         self._decoder: msgspec.json.Decoder[M] = msgspec.json.Decoder(message)
 
     def decode(self, body: bytes | bytearray | memoryview) -> M:
@@ -27,13 +31,23 @@ class Decoder(Generic[M]):
         if len(body) == 0:
             raise BadMessage("The body is empty; this route takes a JSON document.")
         try:
-            return self._decoder.decode(body)
+            return self._decode(body)
         except msgspec.ValidationError as error:
             raise _refusal(error, self._message) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadMessage(f"The body is not JSON: {_cut(str(error))}.") from None
         except RecursionError:
             raise BadMessage("The body is nested too deeply to be read.") from None
+
+    def _decode(self, body: bytes | bytearray | memoryview) -> M:
+        try:
+            return self._decoder.decode(body)
+        except msgspec.ValidationError as error:
+            if self._complete is None or not _LACKS_A_TAG.match(str(error)):
+                raise
+        plain = msgspec.json.decode(body)
+        self._complete(plain)
+        return cast("M", msgspec.convert(plain, self._message))
 
 
 def read_query(message: type[M], arguments: Mapping[str, Sequence[str]]) -> M:
@@ -63,6 +77,7 @@ def encode(answer: Any) -> bytes:
 _WHERE: Final = re.compile(r"^(.*) - at `(?:key in )?(\$.*)`$", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.*)`$", re.DOTALL)
 _MISSING: Final = re.compile(r"^Object missing required field `(.*)`$")
+_LACKS_A_TAG: Final = re.compile(r"^Object missing required field `kind` - at `.*\.spec`$")
 _OWN_WORDS: Final = re.compile(r"^`([\w.]+)`")
 _NO_SUCH_VALUE: Final = re.compile(r"^invalid (?:enum )?value (.*)$", re.DOTALL)
 _NO_BOOL: Final = re.compile(r"^expected `bool`, got `str`$")
@@ -74,7 +89,7 @@ def _refusal(error: msgspec.ValidationError, message: Any) -> BadMessage:
     words, path = found.groups() if found else (str(error), "$")
     where = path.removeprefix("$").removeprefix(".")
     if named := _UNKNOWN.match(words):
-        return _unknown(_under(where, named[1]), _fields_at(message, where))
+        return _unknown(_under(where, named[1]), _fields_at(message, where, named[1]))
     if named := _MISSING.match(words):
         field = _under(where, named[1])
         return BadMessage(f"`{_cut(field)}` is missing.", field=_cut(field))
@@ -123,10 +138,12 @@ def _unknown(field: str, known: Sequence[str]) -> BadMessage:
     )
 
 
-def _fields_at(message: Any, where: str) -> tuple[str, ...]:
-    """The names that an object at this place may have."""
+def _fields_at(message: Any, where: str, unknown: str) -> tuple[str, ...]:
+    """The names that an object at this place may have, of those to which a name is unknown."""
     names: list[str] = []
     for struct in (found for kind in _kinds_at(message, where) for found in _structs_in(kind)):
+        if unknown in (field.encode_name for field in msgspec.structs.fields(struct)):
+            continue
         tag = struct.__struct_config__.tag_field
         names += [tag] if tag else []
         names += [field.encode_name for field in msgspec.structs.fields(struct)]

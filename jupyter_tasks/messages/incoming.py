@@ -16,11 +16,13 @@ from jupyter_tasks.model import (
     DEFAULT_GRACE_S,
     DEFAULT_MAX_OUTPUT_BYTES,
     DEFAULT_QUEUE,
+    CodeSpec,
     Filter,
     Job,
     Kind,
     OnLost,
     ShellSpec,
+    Spec,
     State,
 )
 
@@ -28,6 +30,7 @@ T = TypeVar("T")
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_BULK: Final = 10_000
 MAX_COMMAND_BYTES: Final = 128 * 1024
+MAX_SOURCE_BYTES: Final = 1024 * 1024
 MAX_NAME: Final = 200
 MAX_KEY: Final = 200
 #: The largest number that every reader of JSON and the store keep exactly.
@@ -74,14 +77,38 @@ class ShellSpecMessage(Message, tag_field="kind", tag="shell"):
     def __post_init__(self) -> None:
         """Refuse what no operating system could start."""
         _check_command(self.command)
-        if self.cwd is not None and "\0" in self.cwd:
-            raise ValueError("`cwd` holds a NUL character, which no path can")
-        if self.env:
-            _check_env(self.env)
+        _check_place(self)
+
+
+class CodeSpecMessage(Message, tag_field="kind", tag="code"):
+    """Source text for a fresh kernel: that of a kernelspec, or the server's default."""
+
+    source: str
+    kernel: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | None = None
+    cwd: Path | None = None
+    env: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse what no kernel could be given."""
+        if not self.source.strip():
+            raise ValueError("`source` is empty; give what to run")
+        if _size(self.source) > MAX_SOURCE_BYTES:
+            raise ValueError(
+                f"`source` must be no longer than {MAX_SOURCE_BYTES} bytes; put it in a file"
+            )
+        _check_place(self)
 
 
 #: Every kind's spec; further kinds join here.
-SpecMessage = ShellSpecMessage
+SpecMessage = ShellSpecMessage | CodeSpecMessage
+
+
+def complete(body: Any) -> None:
+    """Name the kind of each spec of a body that does not: what stands in it tells."""
+    for job in body if isinstance(body, list) else [body]:
+        spec = job.get("spec") if isinstance(job, dict) else None
+        if isinstance(spec, dict) and "kind" not in spec:
+            spec["kind"] = "code" if "source" in spec else "shell"
 
 
 class JobRequest(Message):
@@ -205,7 +232,7 @@ def to_job(request: JobRequest, *, job_id: str, owner: str, now: float, root_dir
         id=job_id,
         owner=owner,
         spec=to_spec(request.spec, root_dir),
-        name=request.name or default_name(request.spec.command),
+        name=request.name or default_name(_words(request.spec)),
         created_at=now,
         updated_at=now,
         queued_at=now,
@@ -221,14 +248,17 @@ def to_job(request: JobRequest, *, job_id: str, owner: str, now: float, root_dir
     )
 
 
-def to_spec(message: SpecMessage, root_dir: str, former: ShellSpec | None = None) -> ShellSpec:
+def to_spec(message: SpecMessage, root_dir: str, former: Spec | None = None) -> Spec:
     """The spec with an absolute folder; what is masked is taken from the former spec, if any."""
-    command = message.command
-    env, stdin = message.env, message.stdin
+    env = message.env
     if former is not None:
         env = {name: _unmask(name, value, former) for name, value in env.items()}
-        stdin = former.stdin if stdin == MASK and former.stdin is not None else stdin
     cwd = root_dir if message.cwd is None else _below(root_dir, message.cwd)
+    if isinstance(message, CodeSpecMessage):
+        return CodeSpec(source=message.source, kernel=message.kernel or "", cwd=cwd, env=env)
+    command, stdin = message.command, message.stdin
+    if isinstance(former, ShellSpec) and stdin == MASK and former.stdin is not None:
+        stdin = former.stdin
     return ShellSpec(
         command=command if isinstance(command, str) else tuple(command),
         cwd=cwd,
@@ -242,6 +272,10 @@ def to_spec(message: SpecMessage, root_dir: str, former: ShellSpec | None = None
 @lru_cache(maxsize=64)
 def _below(root_dir: str, folder: str) -> str:
     return normpath(join(root_dir, folder))
+
+
+def _words(spec: SpecMessage) -> str | Sequence[str]:
+    return spec.source if isinstance(spec, CodeSpecMessage) else spec.command
 
 
 def default_name(command: str | Sequence[str]) -> str:
@@ -290,7 +324,7 @@ def to_filter(message: FilterMessage | ListQuery, owner: str | None) -> Filter:
     )
 
 
-def _unmask(name: str, value: str, former: ShellSpec) -> str:
+def _unmask(name: str, value: str, former: Spec) -> str:
     return former.env.get(name, value) if value == MASK else value
 
 
@@ -320,6 +354,13 @@ def _check_command(command: str | list[str]) -> None:
         raise ValueError(
             f"`command` must be shorter than {MAX_COMMAND_BYTES} bytes; put it in a file"
         )
+
+
+def _check_place(message: "ShellSpecMessage | CodeSpecMessage") -> None:
+    if message.cwd is not None and "\0" in message.cwd:
+        raise ValueError("`cwd` holds a NUL character, which no path can")
+    if message.env:
+        _check_env(message.env)
 
 
 def _check_words(message: "JobRequest | JobEdit") -> None:

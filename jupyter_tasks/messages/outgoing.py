@@ -7,7 +7,17 @@ from typing import Any, Final
 from msgspec import Struct
 
 from jupyter_tasks.errors import TasksError
-from jupyter_tasks.model import Attempt, Job, Kind, OnLost, Progress, ShellSpec, State
+from jupyter_tasks.model import (
+    Attempt,
+    CodeSpec,
+    Job,
+    Kind,
+    OnLost,
+    Progress,
+    ShellSpec,
+    Spec,
+    State,
+)
 
 #: Stands for a secret in answers; in an edit it means "as it is".
 MASK: Final = "***"
@@ -40,6 +50,15 @@ class ShellSpecAnswer(Answer, tag_field="kind", tag="shell"):
     merge_stderr: bool
 
 
+class CodeSpecAnswer(Answer, tag_field="kind", tag="code"):
+    """What a code job runs; environment values are masked."""
+
+    source: str
+    kernel: str
+    cwd: str
+    env: dict[str, str]
+
+
 class JobMessage(Answer):
     """A job as it goes out."""
 
@@ -48,7 +67,7 @@ class JobMessage(Answer):
     name: str
     kind: Kind
     number: int
-    spec: ShellSpecAnswer
+    spec: ShellSpecAnswer | CodeSpecAnswer
     tags: tuple[str, ...]
     queue: str
     priority: int
@@ -241,11 +260,15 @@ def from_error(error: TasksError, request_id: str) -> ErrorMessage:
     )
 
 
-def _from_spec(spec: ShellSpec) -> ShellSpecAnswer:
+def _from_spec(spec: Spec) -> ShellSpecAnswer | CodeSpecAnswer:
+    env = dict.fromkeys(spec.env, MASK) if spec.env else {}
+    if isinstance(spec, CodeSpec):
+        return CodeSpecAnswer(source=spec.source, kernel=spec.kernel, cwd=spec.cwd, env=env)
+    assert isinstance(spec, ShellSpec)
     return ShellSpecAnswer(
         command=spec.command,
         cwd=spec.cwd,
-        env=dict.fromkeys(spec.env, MASK) if spec.env else {},
+        env=env,
         stdin=None if spec.stdin is None else MASK,
         tty=spec.tty,
         merge_stderr=spec.merge_stderr,

@@ -1,1 +1,22 @@
 """How each kind is run, inside the supervisor: one module a kind, loaded when first used."""
+
+from typing import Any
+
+from jupyter_tasks.runners.base import CannotStart, Runner, Stage, Started
+from jupyter_tasks.runners.shell import ShellRunner
+
+KINDS = ("shell", "code")
+
+
+def runner_of(spec: dict[str, Any], stage: Stage) -> Runner:
+    """Who runs such a spec; raises CannotStart where nobody can here."""
+    if spec["kind"] == "shell":
+        return ShellRunner(spec)
+    try:
+        from jupyter_tasks.runners.code import CodeRunner  # noqa: PLC0415 - brings zmq
+    except ImportError as error:
+        raise CannotStart(f"Kernels cannot be reached from here: {error}.") from None
+    return CodeRunner(spec, stage)
+
+
+__all__ = ["KINDS", "CannotStart", "Runner", "Stage", "Started", "runner_of"]

@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
+from jupyter_tasks.runners.base import CannotStart, Message, Started
+
 #: Whatever a parent ignores, the job starts with the system's defaults.
 _RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _DEFAULTS = {"PYTHONUNBUFFERED": "1"}
@@ -25,21 +27,49 @@ _REMEDIES = {
 _WINDOW = b"\x18\x00\x50\x00\x00\x00\x00\x00"  # struct winsize: 24 rows, 80 columns
 
 
-class CannotStart(Exception):
-    """The command cannot be started; the words name the thing and the remedy."""
+class ShellRunner:
+    """A command: a process and what comes of it, nothing else (base.Runner)."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        """Start nothing yet."""
+        self._spec = spec
+
+    def start(self, told: dict[str, str], umask: int) -> Started:
+        """Start the command; raises CannotStart."""
+        return start(self._spec, told, umask)
+
+    def began(self) -> None:
+        """It needs nobody."""
+
+    def prints(self, data: bytes | bytearray, size: int) -> bool:  # noqa: ARG002 - the contract's
+        """All of it is."""
+        return True
+
+    def interrupt(self) -> bool:
+        """A signal is the way."""
+        return False
+
+    def leave(self) -> bool:
+        """A signal is the way."""
+        return False
+
+    def outcome(self, status: int | None) -> Message:
+        """How its first process ended."""
+        return outcome(status)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-class Started(NamedTuple):
-    """A running job: its leader, what to read (descriptor -> record kind), and where to write.
-
-    ``kept`` must stay open as long as anything of the job lives.
-    """
-
-    pid: int
-    outputs: dict[int, str]
-    stdin: int | None
-    stdin_data: bytes
-    kept: int | None = None
+def outcome(status: int | None) -> Message:
+    """What a wait status says; None: nobody knows it."""
+    if status is None:
+        return {"outcome": "signalled", "exit_code": None, "signal": None, "message": ""}
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return {"outcome": "signalled", "exit_code": None, "signal": number, "message": ""}
+    code = os.WEXITSTATUS(status)
+    return {"outcome": "exited", "exit_code": code, "signal": None, "message": ""}
 
 
 def start(spec: dict[str, Any], told: dict[str, str], umask: int) -> Started:

@@ -12,7 +12,18 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from jupyter_tasks.model import Attempt, Change, Job, Kind, ShellSpec, Spec, State, folded
+from jupyter_tasks.model import (
+    SPECS,
+    Attempt,
+    Change,
+    CodeSpec,
+    Job,
+    Kind,
+    ShellSpec,
+    Spec,
+    State,
+    folded,
+)
 from jupyter_tasks.store.columns import ATTEMPT, EDITABLE, EDITED, JOB, LIFE, NEW_AS_IS, UNLIVED
 
 _log = logging.getLogger(__name__)
@@ -31,6 +42,7 @@ KINDS: Final[tuple[str, ...]] = get_args(Kind)
 KINDS_JSON: Final = msgspec.json.encode(KINDS).decode()
 _EMPTY_SPECS: Final[dict[str, Callable[[], Spec]]] = {
     "shell": lambda: ShellSpec(command="", cwd=""),
+    "code": lambda: CodeSpec(source="", kernel="", cwd=""),
 }
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
@@ -105,6 +117,9 @@ def job_of(row: Row) -> Job | None:
         values["spec"] = _decode(row[-1])
         if values["spec"].get("kind") != row[0]:
             raise msgspec.ValidationError("the kind of its spec is another")
+        if row[0] not in SPECS:
+            raise msgspec.ValidationError("its kind is of another version")
+        values["spec"] = msgspec.convert(values["spec"], SPECS[row[0]])
         return msgspec.convert(values, Job)
     except msgspec.DecodeError as error:
         # No value is named: a spec can hold secrets.

@@ -9,7 +9,7 @@ from typing import Any
 
 from jupyter_tasks import attempt, posix
 from jupyter_tasks.output import OutputWriter
-from jupyter_tasks.runners import shell
+from jupyter_tasks.runners import KINDS, CannotStart, Runner, Stage, runner_of
 from jupyter_tasks.supervisor.artifacts import ArtifactFolder
 from jupyter_tasks.supervisor.ladder import Ladder
 from jupyter_tasks.supervisor.loop import Loop, Timer
@@ -54,6 +54,7 @@ class Holding:
         self._timeout: Timer | None = None
         self._timeout_left_s = self._spec.get("timeout_s")
         self._resumed_at = 0.0
+        self._runner: Runner | None = None
         self._leader = 0
         self._status: int | None = None
         self._is_ended = False
@@ -91,15 +92,15 @@ class Holding:
             self._not_started(self._trouble)
             return
         try:
+            self._runner = runner_of(self._spec["spec"], self._stage(report))
             with posix.worn(self._mark):
-                started = shell.start(
-                    self._spec["spec"], self._told(report), self._spec.get("umask", 0o022)
-                )
-        except shell.CannotStart as error:
+                started = self._runner.start(self._told(report), self._spec.get("umask", 0o022))
+        except CannotStart as error:
             self._not_started(str(error))
             return
         self._leader = self._ladder.leader = started.pid
         self._streams.open(started)
+        self._runner.began()
         self._meter.start()
         self._arm_timeout()
         self._tell_claimed()
@@ -127,19 +128,31 @@ class Holding:
             self.directory, int(spec.get("max_output_bytes") or _DEFAULT_OUTPUT_BYTES)
         )
         self._progress = ProgressBook(self._loop, self._record, self._tell_progress)
-        self._streams = Streams(self._loop, self._came, self._streams_ended)
+        self._streams = Streams(self._loop, self._read, self._streams_ended)
         self._ladder = Ladder(
             self._loop,
             mark=self._mark,
             grace_s=float(spec.get("grace_s", 10.0)),
             reap=self.reap,
             emptied=self._streams.finish,
+            leave=lambda: self._runner is not None and self._runner.leave(),
         )
         self._meter = Meter(
             self._loop,
             limit_bytes=spec.get("memory_bytes"),
             record=self._record,
             exceeded=lambda: self._exceed("memory"),
+        )
+
+    def _stage(self, report: str) -> Stage:
+        return Stage(
+            loop=self._loop,
+            output=lambda kind, data: self._came(kind, data, len(data)),
+            record=self._record,
+            drain=self._streams.drain,
+            signal=self._ladder.signal_group,
+            directory=self.directory,
+            socket=f"{report.removesuffix('.report')}.kernel",
         )
 
     def _told(self, report: str) -> dict[str, str]:
@@ -160,7 +173,7 @@ class Holding:
             case "kill":
                 self._stop("cancel", _reason(message), 0.0)
             case "interrupt" if not self._is_ended:
-                self._ladder.signal_group(signal.SIGINT)
+                self._interrupt()
             case "pause" if not (self._ladder.is_stopping or self._is_ended):
                 self._pause()
             case "resume":
@@ -182,6 +195,10 @@ class Holding:
         """A limit that is still exceeded while the job has its grace is no second wish."""
         if not self._ladder.is_stopping:
             self._stop(limit)
+
+    def _interrupt(self) -> None:
+        if self._runner is None or not self._runner.interrupt():
+            self._ladder.signal_group(signal.SIGINT)
 
     def _pause(self) -> None:
         if not self._ladder.is_paused:
@@ -213,6 +230,10 @@ class Holding:
     def reported(self, data: bytes) -> None:
         """Take what came through the report pipe."""
         self._progress.report(data)
+
+    def _read(self, kind: str, data: bytes | bytearray, size: int) -> None:
+        if self._runner is None or self._runner.prints(data, size):
+            self._came(kind, data, size)
 
     def _came(self, kind: str, data: bytes | bytearray, size: int) -> None:
         self._writer.write_output(kind, time.monotonic() - self._t0, data, size)
@@ -252,7 +273,8 @@ class Holding:
     def _streams_ended(self) -> None:
         """Nothing of the job lives any more, and what was in the pipes is read."""
         self._hear_reports()
-        self._finish(_outcome(self._status))
+        assert self._runner is not None
+        self._finish(self._runner.outcome(self._status))
 
     def _not_started(self, why: str) -> None:
         self._tell_claimed()
@@ -264,6 +286,8 @@ class Holding:
 
     def _finish(self, outcome: Message) -> None:
         self._is_ended = True
+        if self._runner is not None:
+            self._runner.close()
         if self._timeout is not None:
             self._timeout.cancel()
         if self._ladder.ended_count:
@@ -320,12 +344,12 @@ def _read(directory: str) -> tuple[Message, str]:
 
 def _trouble(spec: Any) -> str:
     """What keeps a spec of our version from being run."""
-    if not isinstance(spec, dict) or spec.get("kind") != "shell":
-        kind = spec.get("kind") if isinstance(spec, dict) else None
-        return f"This supervisor knows no kind {kind!r}, only 'shell'."
-    if not (spec.get("command") and spec.get("cwd")):
-        return "Its spec names no command, or no folder to run it in."
-    return ""
+    kind = spec.get("kind") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or kind not in KINDS:
+        return f"This supervisor knows no kind {kind!r}, only {' and '.join(map(repr, KINDS))}."
+    what = {"shell": ("command",), "code": ("source", "kernel")}[str(kind)]
+    missing = [name for name in (*what, "cwd") if not spec.get(name)]
+    return f"Its spec lacks {' and '.join(missing)}." if missing else ""
 
 
 def _reason(message: Message) -> str:
@@ -338,13 +362,3 @@ def _grace(message: Message) -> float | None:
     """The grace period that was asked for; what is no time is as if it had not been said."""
     grace_s = message.get("grace_s")
     return grace_s if isinstance(grace_s, int | float) and grace_s < float("inf") else None
-
-
-def _outcome(status: int | None) -> Message:
-    if status is None:
-        return {"outcome": "signalled", "exit_code": None, "signal": None, "message": ""}
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return {"outcome": "signalled", "exit_code": None, "signal": number, "message": ""}
-    code = os.WEXITSTATUS(status)
-    return {"outcome": "exited", "exit_code": code, "signal": None, "message": ""}

@@ -32,6 +32,7 @@ class Ladder:
         grace_s: float,
         reap: Callable[[], None],
         emptied: Callable[[], None],
+        leave: Callable[[], bool],
     ) -> None:
         """Everything is calm."""
         self.leader = 0
@@ -43,6 +44,7 @@ class Ladder:
         self._grace_s = grace_s
         self._reap = reap
         self._emptied = emptied
+        self._leave = leave
         self._cause: str | None = None
         self._reason: str | None = None
         self._timer: Timer | None = None
@@ -79,7 +81,8 @@ class Ladder:
         if again or grace_s <= 0:
             self._kill()
             return
-        self._send(self._tree(), signal.SIGTERM)
+        if not self._leave():
+            self._send(self._tree(), signal.SIGTERM)
         # Who stands still, by us or by itself, cannot hear: let it go on, to its end.
         self.resume()
         self._at(grace_s, self._kill)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from jupyter_tasks.output import RECORD_BYTES
-from jupyter_tasks.runners.shell import Started
+from jupyter_tasks.runners import Started
 from jupyter_tasks.supervisor.loop import WRITE, Loop
 
 _CHUNK_BYTES = RECORD_BYTES
@@ -60,12 +60,12 @@ class Streams:
     def leader_ended(self) -> None:
         """Read what it left; its input is wanted no more."""
         self._close_stdin()
-        self._drain()
+        self.drain()
 
     def finish(self) -> None:
         """Read what is still there and let go, whoever may hold the other ends."""
         self._close_stdin()
-        self._drain()
+        self.drain()
         for fd in tuple(self._outputs):
             self._close(fd)
         if self._kept is not None:
@@ -78,7 +78,8 @@ class Streams:
 
         self._loop.add(fd, ready)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Read what is there."""
         for fd in tuple(self._outputs):
             left = _MAX_DRAINED_BYTES
             while left > 0 and (count := self._read(fd)):

@@ -46,6 +46,27 @@ def submitted(cli: Cli, *words: str) -> str:
 # -- submit ------------------------------------------------------------------------------------
 
 
+def test_code_from_a_file_runs_in_a_kernel_and_its_outputs_are_printed(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "sweep.py").write_text("# A sweep\nprint('one')\n6 * 7\n")
+    result = cli("submit", "--code", "sweep.py", "--kernel", "python3", "--follow")
+    assert (result.returncode, result.stdout) == (0, "one\n42\n")
+    job = json.loads(cli("list", "--json", "-n", "1").stdout)
+    assert (job["kind"], job["name"], job["spec"]["cwd"]) == ("code", "# A sweep", str(tmp_path))
+    assert cli("logs", job["id"], "-n", "1").stdout == "42\n"
+    assert "Kernel" in cli("show", job["id"]).stdout
+
+
+def test_an_error_in_code_is_shown_and_is_the_exit_code(cli: Cli) -> None:
+    result = cli("submit", "--code", "-", "--follow", input="1 / 0")
+    assert result.returncode == 1
+    assert "ZeroDivisionError" in result.stderr
+    missing = cli("submit", "--code", "nowhere.py")
+    assert missing.returncode == 2
+    assert "--code nowhere.py cannot be read" in missing.stderr
+
+
 def test_submit_prints_the_id_alone_and_show_tells_the_rest(cli: Cli, tmp_path: Path) -> None:
     job_id = submitted(cli, "--name", "my job", "--tag", "x", "--", "echo", "a  b", "*")
     assert re.fullmatch(r"[0-9a-f]{16}", job_id)

@@ -109,7 +109,7 @@ def test_a_held_claim_names_its_holder(supervised: Supervised) -> None:
         ({"command": ["echo", "a\0b"]}, "null"),
         ({"command": "true", "cwd": "/a\0b"}, "null"),
         ({"command": "true", "env": {"A=B": "c"}}, "environment"),
-        ({"command": []}, "no command"),
+        ({"command": []}, "lacks command"),
         ({"command": ["./no-such-program-here"], "cwd": "/tmp"}, "no-such-program-here"),
         ({"command": ["echo", "x" * 200_000]}, "stdin or a file"),
         ({"command": "true", "spec": {"kind": "dream"}}, "dream"),

@@ -84,6 +84,8 @@ def test_one_quoted_word_is_for_the_shell() -> None:
         (["list", "-n", "0"], "from 1 on"),
         (["logs", "--cursor", "1.x", "abcd"], "'1.x' is no cursor"),
         (["logs", "--cursor", "\u00b2.0", "abcd"], "is no cursor"),
+        (["submit", "--code", "x.py", "true"], "a command or --code FILE, not both"),
+        (["submit", "--kernel", "ir", "true"], "--kernel goes with --code"),
         (["dance"], "invalid choice"),
         ([], "VERB"),
     ],

@@ -25,8 +25,8 @@ from jupyter_tasks.model import Attempt, Filter, Job, Progress, ShellSpec, State
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "messages"
 DECODERS: dict[str, Decoder[Any]] = {
-    "SubmitRequest": Decoder(messages.SubmitRequest),
-    "JobEdit": Decoder(JobEdit),
+    "SubmitRequest": Decoder(messages.SubmitRequest, messages.complete),
+    "JobEdit": Decoder(JobEdit, messages.complete),
     "CancelRequest": Decoder(CancelRequest),
     "BulkRequest": Decoder(BulkRequest),
 }
@@ -58,7 +58,7 @@ def test_a_good_example_is_accepted_and_comes_back_the_same(example: dict[str, A
 
 
 def read(message: Any, body: Any) -> Any:
-    return Decoder[Any](message).decode(json.dumps(body).encode())
+    return Decoder[Any](message, messages.complete).decode(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("example", examples("bad"))
@@ -259,10 +259,10 @@ def test_a_bad_query_is_refused_by_name(arguments: dict[str, list[str]], field: 
     ("message", "body", "allowed"),
     [
         (messages.SubmitRequest, {"spec": {"command": "x"}, "on_lost": "bar"}, ["fail", "requeue"]),
-        (messages.SubmitRequest, [{"spec": {"command": "x", "kind": "bar"}}], ["shell"]),
+        (messages.SubmitRequest, [{"spec": {"command": "x", "kind": "bar"}}], ["shell", "code"]),
         (messages.BulkRequest, {"filter": {"state": "bar"}}, [*State]),
         (messages.BulkRequest, {"filter": {"states": ["queued", "bar"]}}, [*State]),
-        (messages.BulkRequest, {"filter": {"kind": "bar"}}, ["shell"]),
+        (messages.BulkRequest, {"filter": {"kind": "bar"}}, ["shell", "code"]),
         (SocketRequest, {"type": "bar", "id": 1}, ["watch", "read", "stop", "ping"]),
         (ListQuery, {"state": ["bar"]}, [*State]),
         (OutputQuery, {"format": ["bar"]}, ["text", "records", "json"]),

@@ -149,6 +149,8 @@ def _disarm(body: Any) -> None:
     if isinstance(body, dict):
         if isinstance(body.get("command"), str | list):
             body["command"] = "true"
+        if isinstance(body.get("source"), str) and body["source"].strip():
+            body["source"] = "pass"
         body = list(body.values())
     if isinstance(body, list):
         for inner in body:

@@ -349,6 +349,9 @@ async def test_an_artifact_whose_name_is_no_text_does_no_harm(server: Server) ->
     assert (missing.status, missing.json["code"]) == (404, "not_found")
     of_attempt = await server.ask("GET", f"api/jobs/{job['id']}/artifacts?attempt=1")
     assert of_attempt.json["artifacts"][0]["href"] == "artifacts/a%FE?attempt=1"
+    no_attempt = await server.ask("GET", f"api/jobs/{job['id']}/artifacts?attempt=7")
+    assert no_attempt.status == 404
+    assert "has no attempt 7; its newest is 1" in no_attempt.json["message"]
 
 
 async def test_a_file_that_becomes_shorter_is_broken_off_and_no_failure_of_ours(

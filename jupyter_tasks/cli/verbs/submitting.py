@@ -3,7 +3,7 @@
 import argparse
 
 from jupyter_tasks.cli import exits, words
-from jupyter_tasks.cli.desk import Desk, job_options
+from jupyter_tasks.cli.desk import Desk, code_spec, job_options
 from jupyter_tasks.cli.following import follow_output, tell_failure, wait_for
 from jupyter_tasks.cli.printer import OutputFailed
 from jupyter_tasks.client import JobHandle
@@ -11,8 +11,9 @@ from jupyter_tasks.client import JobHandle
 
 def submit(arguments: argparse.Namespace, desk: Desk) -> int:
     """Submit it; print its id alone on standard output, so that a script can take it."""
+    what = arguments.command if arguments.code is None else code_spec(arguments)
     handle = desk.client.submit(
-        arguments.command, idempotency_key=arguments.idempotency_key, **job_options(arguments)
+        what, idempotency_key=arguments.idempotency_key, **job_options(arguments)
     )
     if arguments.follow:
         desk.printer.hint(f"Job {handle.id}")

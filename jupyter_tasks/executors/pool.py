@@ -1,0 +1,86 @@
+"""Supervisors at hand: idle ones that take the next attempt at once, and new ones where there is none.
+
+Those that run kernels are of a sort of their own: they have zmq loaded, the others the standard
+library alone.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor as Threads
+from importlib.util import find_spec
+from pathlib import Path
+
+from jupyter_tasks.executors.channel import Channel, Message
+from jupyter_tasks.executors.launcher import Launcher
+
+#: What a supervisor needs loaded, beside the standard library, to run a kind.
+_LOADED = {"code": "zmq"}
+
+
+class Pool:
+    """Hands out channels to supervisors, and takes them back when their attempt is over."""
+
+    def __init__(
+        self,
+        *,
+        fork: bool,
+        python: list[str] | None,
+        threads: Threads,
+        heard: Callable[[Channel, Message], None],
+        broke: Callable[[Channel], None],
+        log: logging.Logger,
+    ) -> None:
+        """Start nothing yet."""
+        self._fork = fork
+        self._python = python or [sys.executable]
+        self._threads = threads
+        self._heard = heard
+        self._broke = broke
+        self._log = log
+        self._launchers: dict[str, Launcher] = {}
+        self._idle: dict[str, list[Channel]] = {}
+
+    async def take(self, kind: str, *, new: bool) -> Channel:
+        """A supervisor for an attempt of that kind; raises OSError where none can be started."""
+        sort = _LOADED.get(kind, "")
+        idle = self._idle.get(sort)
+        if idle and not new:
+            return idle.pop()
+        launcher = self._launchers.get(sort)
+        if launcher is None:
+            launcher = self._launchers[sort] = Launcher(
+                fork=self._fork,
+                python=self._python,
+                threads=self._threads,
+                log=self._log,
+                load={sort: _home_of(sort)} if sort else {},
+            )
+        return Channel(await launcher.launch(), self._heard, self._broke)
+
+    def give_back(self, kind: str, channel: Channel) -> None:
+        """Its attempt is over; it may take another."""
+        self._idle.setdefault(_LOADED.get(kind, ""), []).append(channel)
+
+    def forget(self, channel: Channel) -> None:
+        """It has gone."""
+        for idle in self._idle.values():
+            if channel in idle:
+                idle.remove(channel)
+
+    async def close(self) -> None:
+        """Let idle supervisors and fork servers leave."""
+        for idle in self._idle.values():
+            for channel in idle:
+                channel.close()
+        self._idle.clear()
+        for launcher in self._launchers.values():
+            await launcher.close()
+
+
+def _home_of(module: str) -> str:
+    """The folder that a module is imported from."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+    return str(Path(spec.origin).parent.parent)

@@ -1,0 +1,70 @@
+"""What an attempt's directory holds before its supervisor comes: the spec, and what goes with it."""
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jupyter_tasks import attempt
+from jupyter_tasks.model import CodeSpec, Job, Spec
+
+#: How a kernel is started, by its kernelspec's name; may raise OSError with a sentence.
+Kernels = Callable[[str], dict[str, Any]]
+
+
+def write(job: Job, *, state_dir: Path, runtime_dir: Path, kernels: Kernels) -> None:
+    """Make the directory and write the spec. Blocks; raises OSError."""
+    directory = attempt.create(state_dir, job.id, job.attempt)
+    spec = {
+        "version": attempt.VERSION,
+        "job": job.id,
+        "attempt": job.attempt,
+        "name": job.name,
+        "spec": _to_be_run(job.spec, kernels),
+        "timeout_s": job.timeout_s,
+        "memory_bytes": job.memory_bytes,
+        "grace_s": job.grace_s,
+        "max_output_bytes": job.max_output_bytes,
+        "umask": _UMASK,
+        "runtime_dir": os.fspath(runtime_dir),
+    }
+    if not _is_written(directory, spec):
+        attempt.write_spec(directory, spec)
+
+
+def no_kernels(name: str) -> dict[str, Any]:
+    """Where nobody knows any kernels."""
+    raise FileNotFoundError(errno.ENOENT, f"There is no kernel {name!r} here")
+
+
+def _to_be_run(spec: Spec, kernels: Kernels) -> dict[str, Any]:
+    """The spec, with what its kernelspec says at the moment."""
+    told: dict[str, Any] = msgspec.to_builtins(spec)
+    return told | {"kernel": kernels(spec.kernel)} if isinstance(spec, CodeSpec) else told
+
+
+def _is_written(directory: str, spec: dict[str, Any]) -> bool:
+    """Whether the spec is there: a start on its way may be reading it, so it is not written again."""
+    try:
+        return json.dumps(attempt.read_spec(directory)) == json.dumps(spec)
+    except (OSError, ValueError):
+        return False
+
+
+def _read_umask() -> int:
+    """The umask of this process. Elsewhere than on Linux it can only be read by setting it."""
+    with suppress(OSError), Path("/proc/self/status").open() as status:
+        for line in status:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+_UMASK = _read_umask()

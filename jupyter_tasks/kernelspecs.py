@@ -1,0 +1,87 @@
+"""Which kernels this server may start, and how: what the installed kernelspecs say.
+
+Only kernels that are plain processes of this machine: their supervisor is their parent.
+"""
+
+import asyncio
+import errno
+import sys
+from collections.abc import Mapping
+from string import Template
+from typing import Any, Final
+
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+from jupyter_tasks.errors import BadMessage
+
+_LOCAL: Final = "local-provisioner"
+_PYTHONS: Final = frozenset(
+    {"python", f"python{sys.version_info[0]}", "python{}.{}".format(*sys.version_info[:2])}
+)
+
+
+class KernelSpecs:
+    """The kernels that the server offers, by the names of their kernelspecs."""
+
+    def __init__(
+        self,
+        manager: KernelSpecManager,
+        *,
+        default: str,
+        are_remote: bool,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Ask the server's own manager, whose allow-list holds here too.
+
+        ``are_remote``: kernels run on a gateway. ``environment``: what kernelspecs may refer to.
+        """
+        self._manager = manager
+        self._default = default
+        self._are_remote = are_remote
+        self._environment = environment
+
+    async def checked(self, name: str | None) -> str:
+        """The name, or that of the default; raises BadMessage where no such kernel can be started."""
+        name = name or self._default
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(None, self.command, name)
+        except OSError as error:
+            raise BadMessage(f"{error.strerror}", field="spec.kernel") from None
+        return name
+
+    def command(self, name: str) -> dict[str, Any]:
+        """How the kernel is started. Blocks; raises OSError, whose ``strerror`` is a sentence."""
+        if self._are_remote:
+            raise _refusal(
+                "This server's kernels run on a gateway; code needs one of this machine."
+            )
+        if name not in (names := self._manager.find_kernel_specs()):
+            known = ", ".join(sorted(names)) or "none"
+            raise _refusal(f"There is no kernel {name!r} here; there are: {known}.")
+        try:
+            spec = self._manager.get_kernel_spec(name)
+        except (NoSuchKernel, ValueError) as error:
+            raise _refusal(f"The kernelspec {name!r} cannot be read: {error}.") from None
+        provisioner = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name", _LOCAL)
+        if provisioner != _LOCAL:
+            raise _refusal(f"The kernel {name!r} is started by {provisioner}, not on this machine.")
+        return {
+            "name": name,
+            "argv": _command(spec.argv),
+            "env": {key: self._filled(value) for key, value in spec.env.items()},
+            "interrupt_mode": spec.interrupt_mode,
+            "resource_dir": spec.resource_dir,
+        }
+
+    def _filled(self, value: str) -> str:
+        return Template(value).safe_substitute(self._environment)
+
+
+def _command(argv: list[str]) -> list[str]:
+    """As jupyter_client has it: a bare python is the server's own."""
+    return [sys.executable, *argv[1:]] if argv and argv[0] in _PYTHONS else list(argv)
+
+
+def _refusal(words: str) -> OSError:
+    return OSError(errno.ENOENT, words)

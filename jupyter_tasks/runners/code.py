@@ -1,0 +1,316 @@
+"""Runs source text in a fresh kernel: starts it, hands over the text, keeps what comes back.
+
+The kernel is this process's child, as a command would be. What is said to it goes over zmq sockets in
+the file system, which nobody else can enter. Rich outputs are kept as nbformat has them.
+"""
+
+import contextlib
+import json
+import os
+import signal
+
+import zmq
+
+from jupyter_tasks.runners import shell
+from jupyter_tasks.runners.base import CannotStart, Message, Stage, Started, Timer
+from jupyter_tasks.runners.wire import Received, Session
+
+#: A kernel that says nothing for so long after its start is taken to hang.
+_READY_WITHIN_S = 120.0
+#: Asked again: what a kernel published before we were subscribed is lost.
+_ASK_AGAIN_S = 0.5
+_LEAVE_WITHIN_S = 5.0
+_RECONNECT_MS = 5
+_MAX_WORDS = 500
+_LAST_WORDS_BYTES = 8192
+_ECHOES = "ipython"
+_IPYKERNEL = "ipykernel"
+#: What child processes print is read from the pipe: ipykernel loses what comes just before its end.
+_CATCH_NOTHING = "--IPKernelApp.capture_fd_output=False"
+_STREAMS = {"stdout": "out", "stderr": "err"}
+#: The channels' numbers stand in for ports.
+_CHANNELS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
+
+
+class CodeRunner:
+    """One kernel, one request (base.Runner)."""
+
+    def __init__(self, spec: Message, stage: Stage) -> None:
+        """Start nothing yet."""
+        self._spec = spec
+        self._kernel: Message = spec["kernel"]
+        self._stage = stage
+        self._session = Session()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._timer: Timer | None = None
+        self._waited_s = 0.0
+        self._is_answered = self._is_heard = False
+        self._request = ""
+        self._is_idle = False
+        self._reply: Message | None = None
+        self._is_leaving = False
+        self._implementation = ""
+        self._catches_nothing = any(_IPYKERNEL in word for word in self._kernel["argv"])
+        self._last_words = b""
+
+    def start(self, told: dict[str, str], umask: int) -> Started:
+        """Start the kernel's process; raises CannotStart."""
+        self._remove_sockets()
+        path = f"{self._stage.directory}/kernel.json"
+        self._write_connection(path)
+        words = {"connection_file": path, "resource_dir": self._kernel.get("resource_dir", "")}
+        env = {**self._kernel["env"], **self._spec.get("env", {})}
+        argv = [_filled(word, words) for word in self._kernel["argv"]]
+        command = {
+            "command": [*argv, _CATCH_NOTHING] if self._catches_nothing else argv,
+            "cwd": self._spec["cwd"],
+            # A kernel asks in vain after a parent whose pid stands there from elsewhere.
+            "env": {**env, "JPY_PARENT_PID": "0"},
+        }
+        return shell.start(command, told, umask)
+
+    def began(self) -> None:
+        """Connect, and ask until the kernel is there."""
+        self._context = zmq.Context()
+        for name, kind in (("shell", zmq.DEALER), ("control", zmq.DEALER), ("iopub", zmq.SUB)):
+            socket = self._sockets[name] = self._context.socket(kind)
+            socket.linger = 0
+            socket.rcvhwm = socket.sndhwm = 0
+            socket.reconnect_ivl = _RECONNECT_MS
+            if kind == zmq.SUB:
+                socket.subscribe(b"")
+            socket.connect(f"ipc://{self._stage.socket}-{_CHANNELS[name]}")
+            self._stage.loop.add(_descriptor(socket), lambda _: self._hear())
+        self._ask()
+
+    def prints(self, data: bytes | bytearray, size: int) -> bool:
+        """What a kernel says at its start is for developers; later it is what its code's children say.
+
+        An IPython kernel that was not told to leave that alone sends it too: it would be there twice.
+        """
+        if self._request and (self._catches_nothing or self._implementation != _ECHOES):
+            return True
+        self._remember(bytes(data[:size]))
+        return False
+
+    def interrupt(self) -> bool:
+        """Stop what it runs; by a message where the kernel takes no signals."""
+        if self._kernel.get("interrupt_mode") != "message":
+            return False
+        self._say("control", "interrupt_request", {})
+        return True
+
+    def leave(self) -> bool:
+        """Interrupt the code: a kernel that has nothing to do any more is then asked to leave."""
+        if not self._request or self._is_leaving:
+            return False
+        if not self.interrupt():
+            self._stage.signal(signal.SIGINT)
+        return True
+
+    def outcome(self, status: int | None) -> Message:
+        """What became of the code, or of its kernel if that ended first."""
+        self._hear()
+        reply = self._reply
+        if reply is None:
+            return self._death(status)
+        if reply.get("status") == "ok":
+            return {"outcome": "exited", "exit_code": 0, "signal": None, "message": ""}
+        return {
+            "outcome": "raised",
+            "exit_code": None,
+            "signal": None,
+            "message": _error_words(reply),
+        }
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._cancel_timer()
+        for socket in self._sockets.values():
+            self._stage.loop.remove(_descriptor(socket))
+            socket.close()
+        self._sockets = {}
+        if self._context is not None:
+            self._context.term()
+            self._context = None
+        self._remove_sockets()
+
+    # -- the conversation -------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Ask who it is: its answer on both channels says that it hears us, and we hear it."""
+        if self._waited_s >= _READY_WITHIN_S:
+            words = f"The kernel {self._kernel['name']!r} was not ready in {_READY_WITHIN_S:.0f} s."
+            self._stage.record("note", words.encode(), code="kernel_not_ready")
+            self._stage.signal(signal.SIGKILL)
+            return
+        self._waited_s += _ASK_AGAIN_S
+        self._timer = self._stage.loop.after(_ASK_AGAIN_S, self._ask)
+        self._say("shell", "kernel_info_request", {})
+
+    def _hand_over(self) -> None:
+        """Both channels work: send the code."""
+        self._cancel_timer()
+        self._stage.drain()  # said before it answered, so it is there
+        self._last_words = b""
+        content = {
+            "code": self._spec["source"],
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        self._request = self._say("shell", "execute_request", content)
+
+    def _say(self, channel: str, kind: str, content: Message) -> str:
+        request, frames = self._session.request(kind, content)
+        socket = self._sockets.get(channel)
+        if socket is not None:
+            # Nobody has connected yet: it is asked again.
+            with contextlib.suppress(zmq.Again):
+                socket.send_multipart(frames, zmq.NOBLOCK)
+            self._stage.loop.after(0, self._hear)
+        return request
+
+    def _hear(self) -> None:
+        """Take all that has come: a zmq socket rings once for any number of messages."""
+        is_something = True
+        while is_something:
+            is_something = False
+            for name, socket in tuple(self._sockets.items()):
+                frames = _received(socket)
+                if frames is None:
+                    continue
+                is_something = True
+                message = self._session.read(frames)
+                if message is None:
+                    # Not signed: the welcome of the broadcasting socket, or nobody we know.
+                    self._is_heard = self._is_heard or name == "iopub"
+                elif name == "shell":
+                    self._answered(message)
+                elif name == "iopub":
+                    self._published(message)
+        if self._is_answered and self._is_heard and not self._request and not self._is_leaving:
+            self._hand_over()
+        if self._reply is not None and self._is_idle and not self._is_leaving:
+            self._dismiss()
+
+    def _answered(self, message: Received) -> None:
+        if message.kind == "kernel_info_reply":
+            self._is_answered = True
+            self._implementation = str(message.content.get("implementation"))
+        elif message.kind == "execute_reply" and message.parent == self._request:
+            self._reply = message.content
+
+    def _published(self, message: Received) -> None:
+        self._is_heard = True
+        content = message.content
+        match message.kind:
+            case "status" if message.parent == self._request and self._request:
+                self._is_idle = content.get("execution_state") == "idle"
+            case "stream":
+                self._streamed(content)
+            case "display_data" | "execute_result" | "error":
+                self._show("display", message.kind, content)
+            case "update_display_data":
+                self._show("update", "display_data", content)
+            case "clear_output":
+                self._stage.record("clear", wait=bool(content.get("wait")))
+
+    def _streamed(self, content: Message) -> None:
+        text = str(content.get("text", "")).encode("utf-8", "replace")
+        if self._request:
+            self._stage.output(_STREAMS.get(content.get("name", ""), "out"), text)
+        else:
+            self._remember(text)  # said before it was given anything to run
+
+    def _remember(self, words: bytes) -> None:
+        """Keep what a kernel says beside its job's output: it counts should the kernel die."""
+        self._last_words = (self._last_words + words)[-_LAST_WORDS_BYTES:]
+
+    def _show(self, kind: str, output_type: str, content: Message) -> None:
+        """Keep an output as nbformat has it, under its display id where it has one."""
+        display_id = (content.get("transient") or {}).get("display_id")
+        output = {"output_type": output_type}
+        output |= {name: value for name, value in content.items() if name != "transient"}
+        fields = {} if display_id is None else {"display_id": str(display_id)}
+        self._stage.record(kind, json.dumps(output).encode(), **fields)
+
+    def _dismiss(self) -> None:
+        """All is said: the kernel may go, and is helped if it does not."""
+        self._is_leaving = True
+        self._say("control", "shutdown_request", {"restart": False})
+        self._timer = self._stage.loop.after(
+            _LEAVE_WITHIN_S, lambda: self._stage.signal(signal.SIGKILL)
+        )
+
+    # -- small parts ------------------------------------------------------------------------------
+
+    def _death(self, status: int | None) -> Message:
+        """The kernel has ended before the code had."""
+        end = shell.outcome(status)
+        if self._last_words:
+            self._stage.output("err", self._last_words)
+        how = (
+            f"by signal {end['signal']}" if end["signal"] else f"with exit code {end['exit_code']}"
+        )
+        name = self._kernel["name"]
+        if not self._request:
+            words = f"The kernel {name!r} ended {how} before it was ready; its output says more."
+            return {**end, "outcome": "not_started", "message": words}
+        words = f"The kernel {name!r} died while it ran the code: it ended {how}."
+        if end["signal"] == signal.SIGKILL:
+            words += " Perhaps the machine ran out of memory."
+        return {**end, "outcome": "kernel_died", "message": words}
+
+    def _write_connection(self, path: str) -> None:
+        connection = {
+            "transport": "ipc",
+            "ip": self._stage.socket,
+            "key": self._session.key,
+            "signature_scheme": "hmac-sha256",
+            "kernel_name": self._kernel["name"],
+            **{f"{name}_port": number for name, number in _CHANNELS.items()},
+        }
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(fd, "w", encoding="utf-8") as file:
+                json.dump(connection, file)
+        except OSError as error:
+            words = f"{path} cannot be written: {error.strerror}."
+            raise CannotStart(words) from None
+
+    def _remove_sockets(self) -> None:
+        for number in _CHANNELS.values():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._stage.socket}-{number}")
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _filled(word: str, words: dict[str, str]) -> str:
+    for name, value in words.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
+
+
+def _descriptor(socket: "zmq.Socket[bytes]") -> int:
+    """What rings when something may have come."""
+    return int(socket.getsockopt(zmq.FD))
+
+
+def _received(socket: "zmq.Socket[bytes]") -> list[bytes] | None:
+    try:
+        return socket.recv_multipart(zmq.NOBLOCK)
+    except zmq.Again:
+        return None
+
+
+def _error_words(reply: Message) -> str:
+    words = f"{reply.get('ename', 'Error')}: {reply.get('evalue', '')}".strip().rstrip(":")
+    return words if len(words) <= _MAX_WORDS else f"{words[:_MAX_WORDS]}…"
