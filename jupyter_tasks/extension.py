@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # loaded when the server wakes up, and not before
 
 #: Waits between tries to open a database with work in it.
 _TROUBLE_S = (1.0, 5.0, 60.0)
-#: A socket's path may have 107 bytes; the longest name of ours has 31, with pid and start time.
-_MAX_RUNTIME_DIR_BYTES = 75
+#: A socket's path may have 107 bytes; the longest name of ours has 32, with pid and start time.
+_MAX_RUNTIME_DIR_BYTES = 74
 
 
 class TasksExtension(ExtensionApp):

@@ -12,6 +12,7 @@ from jupyter_tasks import supervisor
 
 _MAX_REQUEST_BYTES = 4096
 _ANSWER = b'{"say": "here"}'
+_NO_PROCESS = b'{"say": "no_process"}'
 
 
 def main(fd: int) -> None:
@@ -32,7 +33,8 @@ def main(fd: int) -> None:
             try:
                 pid = os.fork()
             except OSError:
-                pid = -1  # no more processes now: who asked sees the channel end, and asks again
+                pid = -1  # no more processes now: who asked is told, and asks again later
+                os.write(channel, _NO_PROCESS)
             if pid == 0:
                 _become_supervisor(control, channel)
             os.close(channel)

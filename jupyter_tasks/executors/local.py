@@ -57,6 +57,7 @@ class _Hold:
     channel: Channel | None = None
     is_recovered: bool = False
     tries: int = 1
+    lacks_process: bool = False
     pidfd: int | None = None
     heard_at: float = 0.0
 
@@ -271,6 +272,8 @@ class LocalExecutor:
                 self._happened(hold, Stopped())
             case {"say": "resumed"}:
                 self._happened(hold, Continued())
+            case {"say": "no_process"}:
+                hold.tries, hold.lacks_process = 0, True  # its channel ends next
             case {"say": "error"}:
                 self._log.warning("Supervisor of job %s: %s", hold.job.id, message.get("message"))
 
@@ -311,6 +314,10 @@ class LocalExecutor:
 
     async def _look(self, job: Job) -> None:
         """The connection is gone: judge the attempt by its directory."""
+        former = self._hold_of(job)
+        if former is not None and former.lacks_process:
+            self._log.warning("No process can be made for job %s now; trying again", job.id)
+            await asyncio.sleep(_RETRY_S)  # nothing tells when another one may be made
         found = await self._judge(job)
         hold = self._hold_of(job)
         if isinstance(found, NeverStarted) and hold is not None and hold.tries >= _MAX_TRIES:

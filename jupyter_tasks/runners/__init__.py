@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jupyter_tasks.runners.base import CannotStart, Runner, Stage, Started
+from jupyter_tasks.runners.base import CannotStart, NoRoom, Runner, Stage, Started
 from jupyter_tasks.runners.shell import ShellRunner
 
 KINDS = ("shell", "code")
@@ -19,4 +19,4 @@ def runner_of(spec: dict[str, Any], stage: Stage) -> Runner:
     return CodeRunner(spec, stage)
 
 
-__all__ = ["KINDS", "CannotStart", "Runner", "Stage", "Started", "runner_of"]
+__all__ = ["KINDS", "CannotStart", "NoRoom", "Runner", "Stage", "Started", "runner_of"]

@@ -10,6 +10,10 @@ class CannotStart(Exception):
     """What was asked for cannot be started; the words name the thing and the remedy."""
 
 
+class NoRoom(CannotStart):
+    """The machine is short of something at the moment; it is no fault of what was asked for."""
+
+
 class Started(NamedTuple):
     """A running job: its leader, what to read (descriptor -> record kind), and where to write.
 

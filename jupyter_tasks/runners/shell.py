@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
-from jupyter_tasks.runners.base import CannotStart, Message, Started
+from jupyter_tasks.runners.base import CannotStart, Message, NoRoom, Started
 
 #: Whatever a parent ignores, the job starts with the system's defaults.
 _RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -24,6 +24,7 @@ _REMEDIES = {
     errno.ENOEXEC: "A script needs a first line that names its interpreter.",
     errno.E2BIG: "Hand long data over through stdin or a file.",
 }
+_SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _WINDOW = b"\x18\x00\x50\x00\x00\x00\x00\x00"  # struct winsize: 24 rows, 80 columns
 
 
@@ -86,6 +87,8 @@ def start(spec: dict[str, Any], told: dict[str, str], umask: int) -> Started:
         start_on = _start_on_terminal if spec.get("tty") else _start_on_pipes
         return start_on(path, argv, env, spec)
     except OSError as error:
+        if error.errno in _SHORTAGES:
+            raise NoRoom(f"{argv[0]!r} cannot be started now: {error.strerror}.") from None
         remedy = _REMEDIES.get(error.errno or 0, "")
         raise CannotStart(f"{argv[0]!r} cannot be started: {error.strerror}. {remedy}") from None
     except ValueError as error:

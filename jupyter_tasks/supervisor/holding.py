@@ -9,7 +9,7 @@ from typing import Any
 
 from jupyter_tasks import attempt, posix
 from jupyter_tasks.output import OutputWriter
-from jupyter_tasks.runners import KINDS, CannotStart, Runner, Stage, runner_of
+from jupyter_tasks.runners import KINDS, CannotStart, NoRoom, Runner, Stage, runner_of
 from jupyter_tasks.supervisor.artifacts import ArtifactFolder
 from jupyter_tasks.supervisor.ladder import Ladder
 from jupyter_tasks.supervisor.loop import Loop, Timer
@@ -55,6 +55,8 @@ class Holding:
         self._timeout_left_s = self._spec.get("timeout_s")
         self._resumed_at = 0.0
         self._runner: Runner | None = None
+        #: The next try, where there was no room to start it.
+        self._coming: Timer | None = None
         self._leader = 0
         self._status: int | None = None
         self._is_ended = False
@@ -95,9 +97,13 @@ class Holding:
             self._runner = runner_of(self._spec["spec"], self._stage(report))
             with posix.worn(self._mark):
                 started = self._runner.start(self._told(report), self._spec.get("umask", 0o022))
+        except NoRoom:
+            self._coming = self._loop.after(_NO_ROOM_RETRY_S, lambda: self.start(report))
+            return
         except CannotStart as error:
             self._not_started(str(error))
             return
+        self._coming = None
         self._leader = self._ladder.leader = started.pid
         self._streams.open(started)
         self._runner.began()
@@ -174,7 +180,7 @@ class Holding:
                 self._stop("cancel", _reason(message), 0.0)
             case "interrupt" if not self._is_ended:
                 self._interrupt()
-            case "pause" if not (self._ladder.is_stopping or self._is_ended):
+            case "pause" if not (self._ladder.is_stopping or self._is_ended or self._coming):
                 self._pause()
             case "resume":
                 self._resume()
@@ -190,6 +196,9 @@ class Holding:
         if self._timeout is not None:
             self._timeout.cancel()
         self._ladder.stop(cause, reason, grace_s)
+        if self._coming is not None:
+            self._coming.cancel()
+            self._not_started("It was ended before there was room to start it.")
 
     def _exceed(self, limit: str) -> None:
         """A limit that is still exceeded while the job has its grace is no second wish."""

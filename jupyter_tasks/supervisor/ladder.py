@@ -99,7 +99,7 @@ class Ladder:
 
     def signal_group(self, number: int) -> None:
         """Signal the job's own process group, as a terminal would."""
-        if not self._leader_has_ended:
+        if self.leader and not self._leader_has_ended:
             # Nobody may be there any more, or nobody whom we may signal.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.leader, number)

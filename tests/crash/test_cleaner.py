@@ -91,7 +91,7 @@ def test_what_a_killed_supervisor_left_goes_and_what_a_living_one_needs_stays(
 
     left = kill_supervisor(server, killed)
 
-    eventually(lambda: not any(path.exists() for path in left), what="both are removed")
+    eventually(lambda: not any(path.exists() for path in left), what="all are removed")
     assert all(path.exists() for path in sockets_of(server, living))
     server.ask("POST", f"tasks/api/jobs/{living}/cancel")
     until(server, living, "cancelled")
@@ -100,7 +100,8 @@ def test_what_a_killed_supervisor_left_goes_and_what_a_living_one_needs_stays(
 def test_what_was_left_before_a_server_came_goes_with_its_first_job(server: LiveServer) -> None:
     server.kill()
     # Process 1 lives, but it is not the one that started then.
-    left = [server.runtime_dir / name for name in ("1-1.control", "1-1.report")]
+    names = ("1-1.control", "1-1.report", "1-1.kernel-1")
+    left = [server.runtime_dir / name for name in names]
     strange = server.runtime_dir / "1-1.else"
     for path in (*left, strange):
         path.touch()
@@ -108,5 +109,5 @@ def test_what_was_left_before_a_server_came_goes_with_its_first_job(server: Live
 
     until(server, submit(server, "true"))
 
-    eventually(lambda: not any(path.exists() for path in left), what="both are removed")
+    eventually(lambda: not any(path.exists() for path in left), what="all are removed")
     assert strange.exists()

@@ -1,0 +1,28 @@
+"""Stands in for Python where no process can be made for a while: no_process.py CALL TIMES FILE … -c CODE.
+
+The first TIMES calls of os.fork or os.posix_spawn fail, over all processes that share FILE, which
+takes a byte for each. So it is where a container's limit of processes is reached.
+"""
+
+import errno
+import os
+import sys
+
+
+def main() -> None:
+    """Install the shortage, then do what Python was asked to."""
+    call, times, path = sys.argv[1:4]
+    count = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def audit(event: str, _: tuple[object, ...]) -> None:
+        if event == call and os.fstat(count).st_size < int(times):
+            os.write(count, b".")
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    sys.addaudithook(audit)
+    code = sys.argv[sys.argv.index("-c") + 1]
+    exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - as -c does
+
+
+if __name__ == "__main__":
+    main()
