@@ -119,13 +119,18 @@ def test_a_job_is_edited_restarted_explained_and_deleted_through_the_one_that_fo
 
 
 def test_a_waiting_job_is_edited_through_the_one_that_follows(follower: LiveServer) -> None:
-    job_id = submit(follower, "exec sleep 600")
-    _, paused = follower.ask("POST", f"tasks/api/jobs/{submit(follower, 'true')}/pause")
-    edit = {"version": paused["version"], "name": "other"}
-    status, job = follower.ask("PATCH", f"tasks/api/jobs/{paused['id']}", edit)
-    assert (status, job.get("name")) in ((200, "other"), (409, None)), job
-    follower.ask("POST", f"tasks/api/jobs/{job_id}/cancel")
-    until(follower, job_id)
+    slots = follower.ask("GET", "tasks/api/status")[1]["max_running"]
+    busy = [submit(follower, "exec sleep 600") for _ in range(slots)]
+    for job_id in busy:
+        until(follower, job_id, "running")
+    waiting = job_of(follower, submit(follower, "true"))
+    edit = {"version": waiting["version"], "name": "other"}
+    status, job = follower.ask("PATCH", f"tasks/api/jobs/{waiting['id']}", edit)
+    assert (status, job["name"]) == (200, "other")
+    for job_id in busy:
+        follower.ask("POST", f"tasks/api/jobs/{job_id}/cancel")
+        until(follower, job_id)
+    until(follower, waiting["id"], "succeeded")
 
 
 def test_many_jobs_are_submitted_cancelled_and_deleted_through_the_one_that_follows(
