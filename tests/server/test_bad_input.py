@@ -28,7 +28,7 @@ SPEC = {"command": "true"}
         ({"spec": {"command": ""}}, "spec.command"),
         (b"not json", "not JSON"),
         (b"\xff\xfe", "not JSON"),
-        (b'{"spec": ' * 10_000, "spec.spec"),
+        (b'{"spec": ' * 10_000, "nested too deeply"),
         (b"[" * 10_000, "[0]"),
         ([], "length >= 1"),
     ],
