@@ -24,6 +24,13 @@ def __getattr__(name: str) -> object:
     return getattr(import_module(_HOMES[name]), name)
 
 
+def load_ipython_extension(shell: object) -> None:
+    """``%load_ext jupyter_tasks``: the magics."""
+    from jupyter_tasks.magics import load  # noqa: PLC0415 - only a kernel asks
+
+    load(shell)
+
+
 def _jupyter_server_extension_points() -> list[dict[str, object]]:
     """Tell Jupyter where the server extension is."""
     from jupyter_tasks.extension import TasksExtension  # noqa: PLC0415 - only the server asks

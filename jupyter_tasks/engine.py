@@ -63,7 +63,7 @@ class Engine:
             log=log,
             fork=traits["fork"],
             python=list(traits["python_command"]) or None,
-            kernels=self._kernels.command,
+            kernels=self._kernels.command_of,
         )
         self._manager = Manager(
             store=store,

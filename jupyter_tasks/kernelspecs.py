@@ -13,6 +13,7 @@ from typing import Any, Final
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 from jupyter_tasks.errors import BadMessage
+from jupyter_tasks.model import CodeSpec
 
 _LOCAL: Final = "local-provisioner"
 _PYTHONS: Final = frozenset(
@@ -49,6 +50,18 @@ class KernelSpecs:
         except OSError as error:
             raise BadMessage(f"{error.strerror}", field="spec.kernel") from None
         return name
+
+    def command_of(self, spec: CodeSpec) -> dict[str, Any]:
+        """How the kernel of the spec is started. Blocks; raises OSError, as ``command`` does."""
+        if spec.python is None:
+            return self.command(spec.kernel)
+        return {
+            "name": spec.python,
+            "argv": [spec.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "env": {},
+            "interrupt_mode": "signal",
+            "resource_dir": "",
+        }
 
     def command(self, name: str) -> dict[str, Any]:
         """How the kernel is started. Blocks; raises OSError, whose ``strerror`` is a sentence."""

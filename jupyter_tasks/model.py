@@ -71,10 +71,11 @@ class ShellSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeSpec(Spec):
-    """Source text for a fresh kernel; ``kernel`` is the name of its kernelspec."""
+    """Source text for a fresh kernel: that of a kernelspec, or ipykernel in a Python interpreter."""
 
     source: str = field(repr=False)
-    kernel: str
+    kernel: str = ""
+    python: str | None = None
     cwd: str
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     kind: Literal["code"] = "code"

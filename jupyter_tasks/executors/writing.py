@@ -13,8 +13,8 @@ import msgspec
 from jupyter_tasks import attempt
 from jupyter_tasks.model import CodeSpec, Job, Spec
 
-#: How a kernel is started, by its kernelspec's name; may raise OSError with a sentence.
-Kernels = Callable[[str], dict[str, Any]]
+#: How the kernel of such a spec is started; may raise OSError with a sentence.
+Kernels = Callable[[CodeSpec], dict[str, Any]]
 
 
 def write(job: Job, *, state_dir: Path, runtime_dir: Path, kernels: Kernels) -> None:
@@ -37,15 +37,15 @@ def write(job: Job, *, state_dir: Path, runtime_dir: Path, kernels: Kernels) -> 
         attempt.write_spec(directory, spec)
 
 
-def no_kernels(name: str) -> dict[str, Any]:
+def no_kernels(spec: CodeSpec) -> dict[str, Any]:
     """Where nobody knows any kernels."""
-    raise FileNotFoundError(errno.ENOENT, f"There is no kernel {name!r} here")
+    raise FileNotFoundError(errno.ENOENT, f"There is no kernel {spec.kernel!r} here")
 
 
 def _to_be_run(spec: Spec, kernels: Kernels) -> dict[str, Any]:
     """The spec, with what its kernelspec says at the moment."""
     told: dict[str, Any] = msgspec.to_builtins(spec)
-    return told | {"kernel": kernels(spec.kernel)} if isinstance(spec, CodeSpec) else told
+    return told | {"kernel": kernels(spec)} if isinstance(spec, CodeSpec) else told
 
 
 def _is_written(directory: str, spec: dict[str, Any]) -> bool:

@@ -34,7 +34,7 @@ async def choose_kernels(settings: Mapping[str, Any], specs: Iterable[SpecMessag
     kernels: KernelSpecs = settings["jupyter_tasks_kernels"]
     chosen: dict[str | None, str] = {}
     for spec in specs:
-        if isinstance(spec, CodeSpecMessage):
+        if isinstance(spec, CodeSpecMessage) and spec.python is None:
             if spec.kernel not in chosen:
                 chosen[spec.kernel] = await kernels.checked(spec.kernel)
             spec.kernel = chosen[spec.kernel]

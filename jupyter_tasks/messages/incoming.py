@@ -39,6 +39,7 @@ _MAX_INT: Final = 2**53 - 1
 _MAX_SECONDS: Final = 1e9
 #: Line breaks, escape sequences and the like could deceive whoever reads a list on a terminal.
 #: (Not a pattern of msgspec's: two of those in one union crash the interpreter's garbage collector.)
+_PYTHON: Final = re.compile(r"/[^\x00]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 #: So the bounds that no decoder checks stand in the OpenAPI document at least.
@@ -81,10 +82,14 @@ class ShellSpecMessage(Message, tag_field="kind", tag="shell"):
 
 
 class CodeSpecMessage(Message, tag_field="kind", tag="code"):
-    """Source text for a fresh kernel: that of a kernelspec, or the server's default."""
+    """Source text for a fresh kernel: of a kernelspec, or ipykernel in the Python at that path.
+
+    With neither it is the server's default kernel.
+    """
 
     source: str
     kernel: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | None = None
+    python: Path | None = None
     cwd: Path | None = None
     env: dict[str, str] = {}
 
@@ -96,6 +101,10 @@ class CodeSpecMessage(Message, tag_field="kind", tag="code"):
             raise ValueError(
                 f"`source` must be no longer than {MAX_SOURCE_BYTES} bytes; put it in a file"
             )
+        if self.python is not None and not _PYTHON.fullmatch(self.python):
+            raise ValueError("`python` must be the full path of an interpreter")
+        if self.python is not None and self.kernel is not None:
+            raise ValueError("`python` and `kernel` cannot both be given")
         _check_place(self)
 
 
@@ -255,7 +264,13 @@ def to_spec(message: SpecMessage, root_dir: str, former: Spec | None = None) -> 
         env = {name: _unmask(name, value, former) for name, value in env.items()}
     cwd = root_dir if message.cwd is None else _below(root_dir, message.cwd)
     if isinstance(message, CodeSpecMessage):
-        return CodeSpec(source=message.source, kernel=message.kernel or "", cwd=cwd, env=env)
+        return CodeSpec(
+            source=message.source,
+            kernel=message.kernel or "",
+            python=message.python,
+            cwd=cwd,
+            env=env,
+        )
     command, stdin = message.command, message.stdin
     if isinstance(former, ShellSpec) and stdin == MASK and former.stdin is not None:
         stdin = former.stdin

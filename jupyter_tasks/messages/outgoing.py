@@ -55,6 +55,7 @@ class CodeSpecAnswer(Answer, tag_field="kind", tag="code"):
 
     source: str
     kernel: str
+    python: str | None
     cwd: str
     env: dict[str, str]
 
@@ -263,7 +264,9 @@ def from_error(error: TasksError, request_id: str) -> ErrorMessage:
 def _from_spec(spec: Spec) -> ShellSpecAnswer | CodeSpecAnswer:
     env = dict.fromkeys(spec.env, MASK) if spec.env else {}
     if isinstance(spec, CodeSpec):
-        return CodeSpecAnswer(source=spec.source, kernel=spec.kernel, cwd=spec.cwd, env=env)
+        return CodeSpecAnswer(
+            source=spec.source, kernel=spec.kernel, python=spec.python, cwd=spec.cwd, env=env
+        )
     assert isinstance(spec, ShellSpec)
     return ShellSpecAnswer(
         command=spec.command,

@@ -42,7 +42,7 @@ KINDS: Final[tuple[str, ...]] = get_args(Kind)
 KINDS_JSON: Final = msgspec.json.encode(KINDS).decode()
 _EMPTY_SPECS: Final[dict[str, Callable[[], Spec]]] = {
     "shell": lambda: ShellSpec(command="", cwd=""),
-    "code": lambda: CodeSpec(source="", kernel="", cwd=""),
+    "code": lambda: CodeSpec(source="", cwd=""),
 }
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode

@@ -18,7 +18,7 @@ FILES = {"pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICE
 
 
 #: Distributions that are imported by another name, and those that are only started, as programs.
-IMPORTED_AS = {"pyzmq": "zmq"}
+IMPORTED_AS = {"pyzmq": "zmq", "ipython": "IPython"}
 STARTED = {"ipykernel"}
 
 

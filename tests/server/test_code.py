@@ -271,6 +271,22 @@ def test_a_kernel_whose_program_is_gone_does_not_start(server: LiveServer) -> No
     assert "'/nowhere/python' cannot be started" in job["message"]
 
 
+def test_code_runs_in_the_python_that_was_named(server: LiveServer, tmp_path: Path) -> None:
+    job = ran(server, "import sys; print(sys.executable)", python=sys.executable)
+    assert job["text"] == f"{sys.executable}\n"
+    nowhere = ran(server, "1", python=str(tmp_path / "python"))
+    assert (nowhere["state"], nowhere["reason"]) == ("failed", "start")
+    assert "cannot be started" in nowhere["message"]
+
+
+@pytest.mark.parametrize("more", [{"python": "python3"}, {"python": "/x", "kernel": "python3"}])
+def test_a_python_is_named_by_its_path_and_alone(server: LiveServer, more: Any) -> None:
+    status, error = server.ask(
+        "POST", "tasks/api/jobs", {"spec": {"kind": "code", "source": "1", **more}}
+    )
+    assert (status, error["details"]["field"]) == (400, "spec.python")
+
+
 def test_a_kernel_that_takes_messages_is_interrupted_by_one(server: LiveServer) -> None:
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     put_kernel(server, "by-message", argv, interrupt_mode="message")

@@ -1,0 +1,187 @@
+"""The magics: what stands behind ``%%task``, ``%task`` and ``%tasks``."""
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+
+from jupyter_tasks.cli import tables, units, words
+from jupyter_tasks.client import Client
+from jupyter_tasks.errors import TasksError
+from jupyter_tasks.magics.cell_job import CellJob
+from jupyter_tasks.model import ENDED
+
+_LISTED = 20
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells wrong usage as IPython does: in a line, without a traceback."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see %%task?")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="%%task", add_help=False, allow_abbrev=False)
+    add = parser.add_argument
+    add("name", nargs="*", help="what the job is called; default: its first line")
+    add("--shell", action="store_true", help="run the cell as a script of the shell")
+    add("--kernel", metavar="NAME", help="of a kernelspec; default: this Python")
+    add("--timeout", type=_checked(units.seconds), metavar="TIME", help="like 90s, 5m, 1h30m")
+    add("--memory", type=_checked(units.size_bytes), metavar="SIZE", help="of all its processes")
+    add("--priority", type=int, help="-1000 to 1000; higher goes first")
+    add("--tag", action="append", metavar="TAG", help="may be repeated")
+    add("--env", action="append", metavar="NAME[=VALUE]", help="without a value: this kernel's own")
+    add("--cwd", metavar="FOLDER", help="default: this kernel's")
+    add("--wait", action="store_true", help="return only at its end")
+    return parser
+
+
+def _checked(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    def checked(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
+
+
+@magics_class
+class TaskMagics(Magics):
+    """Cells as jobs: they outlive this kernel, and the server."""
+
+    def __init__(self, shell: Any) -> None:
+        """Talk to nobody yet."""
+        super().__init__(shell)
+        self._client = Client()
+
+    @line_cell_magic
+    def task(self, line: str, cell: str | None = None) -> CellJob | None:
+        """Run the cell as a job; or ask about one: ``%task show | logs | explain | cancel | attach ID``."""
+        try:
+            return self._ask(line) if cell is None else self._submit(line, cell)
+        except TasksError as error:
+            raise UsageError(error.message) from None
+
+    @line_magic
+    def tasks(self, line: str) -> None:
+        """List the newest jobs."""
+        if line.strip():
+            raise UsageError("%tasks takes nothing; `jupyter tasks list` has filters.")
+        try:
+            jobs = [handle.wire for handle in self._client.jobs(limit=_LISTED)]
+        except TasksError as error:
+            raise UsageError(error.message) from None
+        now = time.time()
+        rows = [
+            (
+                job["id"][:8],
+                words.state(job),
+                words.progress(job),
+                words.took(job, now),
+                words.plain(job["name"]),
+            )
+            for job in jobs
+        ]
+        columns = ("id", "state", "progress", "took", "name")
+        print(tables.table(columns, rows) if rows else "No jobs.")  # noqa: T201 - a magic prints
+
+    def _submit(self, line: str, cell: str) -> CellJob:
+        given = _parser().parse_args(_words(line))
+        if not cell.strip():
+            raise UsageError("The cell is empty; write below %%task what to run.")
+        options = {
+            "name": " ".join(given.name) or None,
+            "tags": given.tag,
+            "cwd": str(Path(given.cwd or ".").absolute()),
+            "env": _environment(given.env or []),
+            "priority": given.priority,
+            "timeout_s": given.timeout,
+            "memory_bytes": given.memory,
+        }
+        handle = self._client.submit(
+            _spec(given, cell),
+            **{name: value for name, value in options.items() if value},
+        )
+        job = CellJob(handle)
+        if given.wait:
+            _wait(job)
+        return job
+
+    def _ask(self, line: str) -> CellJob | None:
+        asked = _words(line)
+        if len(asked) != 2 or asked[0] not in _ASKS:
+            raise UsageError(f"Write %task {' | '.join(_ASKS)}, then the id of a job.")
+        job = CellJob(self._client.job(asked[1]))
+        if asked[0] == "attach":
+            return job
+        print(_ASKS[asked[0]](job))  # noqa: T201 - a magic prints
+        return None
+
+
+def _wait(job: CellJob) -> None:
+    try:
+        job.wait()
+    except KeyboardInterrupt:
+        print(f"Stopped waiting; the job goes on. To end it: %task cancel {job.id[:8]}")  # noqa: T201
+
+
+def _show(job: CellJob) -> str:
+    return tables.card(tables.job_facts(job.handle.wire, time.time()))
+
+
+def _explain(job: CellJob) -> str:
+    return str(job.handle.explain()["message"])
+
+
+def _cancel(job: CellJob) -> str:
+    if job.handle.wire["state"] in ENDED:
+        return f"Job {job.id[:8]} has ended already: {words.state(job.handle.wire)}."
+    job.cancel()
+    return f"Job {job.id[:8]} is asked to end."
+
+
+_ASKS: dict[str, Callable[[CellJob], str]] = {
+    "show": _show,
+    "logs": CellJob.logs,
+    "explain": _explain,
+    "cancel": _cancel,
+    "attach": repr,
+}
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"{error}: look at the quotes in {line!r}.") from None
+
+
+def _spec(given: argparse.Namespace, cell: str) -> dict[str, Any]:
+    if given.shell and given.kernel:
+        raise UsageError("--shell and --kernel exclude each other.")
+    if given.shell:
+        return {"kind": "shell", "command": cell}
+    where = {"kernel": given.kernel} if given.kernel else {"python": sys.executable}
+    return {"kind": "code", "source": cell, **where}
+
+
+def _environment(given: list[str]) -> dict[str, str]:
+    env = {}
+    for item in given:
+        name, has_value, value = item.partition("=")
+        if not has_value and name not in os.environ:
+            raise UsageError(f"--env {name} has no value here; give --env {name}=VALUE.")
+        env[name] = value if has_value else os.environ[name]
+    return env
+
+
+TaskMagics.task.__doc__ = f"{TaskMagics.task.__doc__}\n\n{_parser().format_help()}"

@@ -1,0 +1,77 @@
+"""What a cell shows of a job: a line of text, and a piece of HTML that needs nothing around it. Pure."""
+
+import re
+from collections.abc import Mapping
+from html import escape
+from typing import Any, Final
+
+from jupyter_tasks.cli import words
+from jupyter_tasks.model import ENDED, State
+
+Wire = Mapping[str, Any]
+
+#: What the renderer of our front end shows live; the rest is for everybody else.
+MIME: Final = "application/vnd.jupyter-tasks.job+json"
+_ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_LINES: Final = 20
+_GOOD, _BAD, _BUSY, _CALM = "#2e7d32", "#c62828", "#1565c0", "#616161"
+_COLOURS: Final = {
+    State.SUCCEEDED: _GOOD,
+    State.FAILED: _BAD,
+    State.LOST: _BAD,
+    State.RUNNING: _BUSY,
+    State.STARTING: _BUSY,
+}
+
+
+def bundle(job: Wire, tail: str, now: float) -> dict[str, Any]:
+    """All that a front end may choose from."""
+    return {
+        MIME: {"version": 1, "id": job["id"]},
+        "text/html": html(job, tail, now),
+        "text/plain": text(job, tail, now),
+    }
+
+
+def text(job: Wire, tail: str, now: float) -> str:
+    """The job in a line, then the end of its output."""
+    told = (
+        f"Job {job['id'][:8]} {words.plain(job['name'])!r}: {words.state(job)}",
+        words.progress(job),
+        words.pace_words(job, now) or words.took(job, now),
+    )
+    lines = [", ".join(filter(None, told)), words.plain(job["message"]), last_lines(tail)]
+    return "\n".join(filter(None, lines))
+
+
+def html(job: Wire, tail: str, now: float) -> str:
+    """The same to look at, in the colours of whatever page it stands in."""
+    colour = _COLOURS.get(State(job["state"]), _CALM)
+    parts = [
+        f'<div style="border-left: 3px solid {colour}; padding-left: 0.6em">',
+        f"<b>{escape(words.plain(job['name']))}</b> ",
+        f'<span style="color: {colour}">{words.icon(job["state"])} {escape(words.state(job))}</span> ',
+        f"<code>{job['id'][:8]}</code> {escape(words.took(job, now))}",
+        _bar(job, now),
+    ]
+    if job["message"]:
+        parts.append(f"<div>{escape(words.plain(job['message']))}</div>")
+    if shown := last_lines(tail):
+        parts.append(f'<pre style="margin: 0.3em 0">{escape(shown)}</pre>')
+    return "".join([*parts, "</div>"])
+
+
+def last_lines(tail: str) -> str:
+    """The last lines as a terminal would have left them: without colours, lines overwritten."""
+    plain = _ESCAPES.sub("", tail).replace("\r\n", "\n").rstrip("\n")
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in plain.split("\n")]
+    return "\n".join(_CONTROL.sub("", line) for line in lines[-_LINES:])
+
+
+def _bar(job: Wire, now: float) -> str:
+    part = words.fraction(job)
+    told = " ".join(filter(None, (words.progress(job), words.pace_words(job, now))))
+    if part is None or job["state"] in ENDED:
+        return f"<div>{escape(told)}</div>" if told else ""
+    return f'<div><progress value="{part:.4f}" max="1"></progress> {escape(told)}</div>'
