@@ -21,6 +21,8 @@ _READY_WITHIN_S = 120.0
 _ASK_AGAIN_S = 0.5
 _LEAVE_WITHIN_S = 5.0
 _RECONNECT_MS = 5
+#: So many messages are taken before others have their turn.
+_AT_ONCE = 100
 _MAX_WORDS = 500
 _LAST_WORDS_BYTES = 8192
 _ECHOES = "ipython"
@@ -40,6 +42,7 @@ class CodeRunner:
         self._spec = spec
         self._kernel: Message = spec["kernel"]
         self._stage = stage
+        self._connection_file = f"{stage.directory}/kernel.json"
         self._session = Session()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
@@ -56,8 +59,8 @@ class CodeRunner:
 
     def start(self, told: dict[str, str], umask: int) -> Started:
         """Start the kernel's process; raises CannotStart."""
-        self._remove_sockets()
-        path = f"{self._stage.directory}/kernel.json"
+        self._remove_files()
+        path = self._connection_file
         self._write_connection(path)
         words = {"connection_file": path, "resource_dir": self._kernel.get("resource_dir", "")}
         env = {**self._kernel["env"], **self._spec.get("env", {})}
@@ -111,7 +114,7 @@ class CodeRunner:
 
     def outcome(self, status: int | None) -> Message:
         """What became of the code, or of its kernel if that ended first."""
-        self._hear()
+        self._take()
         reply = self._reply
         if reply is None:
             return self._death(status)
@@ -127,6 +130,7 @@ class CodeRunner:
     def close(self) -> None:
         """Close the sockets."""
         self._cancel_timer()
+        self._is_leaving = True
         for socket in self._sockets.values():
             self._stage.loop.remove(_descriptor(socket))
             socket.close()
@@ -134,7 +138,7 @@ class CodeRunner:
         if self._context is not None:
             self._context.term()
             self._context = None
-        self._remove_sockets()
+        self._remove_files()
 
     # -- the conversation -------------------------------------------------------------------------
 
@@ -175,27 +179,38 @@ class CodeRunner:
         return request
 
     def _hear(self) -> None:
-        """Take all that has come: a zmq socket rings once for any number of messages."""
-        is_something = True
-        while is_something:
-            is_something = False
-            for name, socket in tuple(self._sockets.items()):
-                frames = _received(socket)
-                if frames is None:
-                    continue
-                is_something = True
-                message = self._session.read(frames)
-                if message is None:
-                    # Not signed: the welcome of the broadcasting socket, or nobody we know.
-                    self._is_heard = self._is_heard or name == "iopub"
-                elif name == "shell":
-                    self._answered(message)
-                elif name == "iopub":
-                    self._published(message)
+        """Take what has come: a zmq socket rings once for any number of messages.
+
+        But not all of what comes without end: who cancels must be heard, too.
+        """
+        if not self._take(_AT_ONCE):
+            self._stage.loop.after(0, self._hear)
         if self._is_answered and self._is_heard and not self._request and not self._is_leaving:
             self._hand_over()
         if self._reply is not None and self._is_idle and not self._is_leaving:
             self._dismiss()
+
+    def _take(self, most: int | None = None) -> bool:
+        """Take so many messages of each socket, or all; whether none is left."""
+        left = list(self._sockets.items())
+        while left and most != 0:
+            most = None if most is None else most - 1
+            left = [(name, socket) for name, socket in left if self._take_one(name, socket)]
+        return not left
+
+    def _take_one(self, name: str, socket: "zmq.Socket[bytes]") -> bool:
+        frames = _received(socket)
+        if frames is None:
+            return False
+        message = self._session.read(frames)
+        if message is None:
+            # Not signed: the welcome of the broadcasting socket, or nobody we know.
+            self._is_heard = self._is_heard or name == "iopub"
+        elif name == "shell":
+            self._answered(message)
+        elif name == "iopub":
+            self._published(message)
+        return True
 
     def _answered(self, message: Received) -> None:
         if message.kind == "kernel_info_reply":
@@ -282,10 +297,11 @@ class CodeRunner:
             words = f"{path} cannot be written: {error.strerror}."
             raise CannotStart(words) from None
 
-    def _remove_sockets(self) -> None:
-        for number in _CHANNELS.values():
+    def _remove_files(self) -> None:
+        sockets = (f"{self._stage.socket}-{number}" for number in _CHANNELS.values())
+        for path in (self._connection_file, *sockets):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self._stage.socket}-{number}")
+                os.unlink(path)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

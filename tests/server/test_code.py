@@ -62,6 +62,10 @@ def has_printed(server: LiveServer, job_id: str, words: str) -> None:
     eventually(lambda: words in text_of(server, job_id), within_s=60, what=f"it prints {words!r}")
 
 
+def folder_of(server: LiveServer, job_id: str) -> Path:
+    return server.state_dir / "attempts" / job_id[:2] / job_id / "1"
+
+
 def put_kernel(server: LiveServer, name: str, argv: list[str], **more: Any) -> None:
     folder = server.home / "data" / "kernels" / name
     folder.mkdir(parents=True)
@@ -233,8 +237,29 @@ def test_code_goes_on_without_the_server_and_nothing_is_lost(tmp_path: Path) -> 
 def test_nothing_of_a_kernel_is_left(server: LiveServer) -> None:
     job = ran(server, "1")
     assert not list(server.runtime_dir.glob("*.kernel*"))
-    folder = server.state_dir / "attempts" / job["id"][:2] / job["id"] / "1"
-    assert (folder / "kernel.json").stat().st_mode & 0o077 == 0
+    assert not (folder_of(server, job["id"]) / "kernel.json").exists()
+
+
+def test_the_key_to_a_kernel_is_its_owners_alone(server: LiveServer) -> None:
+    job_id = submitted(server, "print('begun'); import time; time.sleep(600)")
+    has_printed(server, job_id, "begun")
+    assert (folder_of(server, job_id) / "kernel.json").stat().st_mode & 0o077 == 0
+    assert server.runtime_dir.stat().st_mode & 0o077 == 0
+    server.ask("POST", f"tasks/api/jobs/{job_id}/cancel")
+    until(server, job_id)
+
+
+def test_code_that_prints_without_end_can_be_cancelled(server: LiveServer) -> None:
+    source = """
+        import sys
+        while True:
+            print("x" * 1000)
+            sys.stdout.flush()
+        """
+    job_id = submitted(server, source, job={"max_output_bytes": 1_000_000})
+    has_printed(server, job_id, "xxx")
+    server.ask("POST", f"tasks/api/jobs/{job_id}/cancel")
+    assert until(server, job_id, within_s=60)["state"] == "cancelled"
 
 
 # -- kernels ---------------------------------------------------------------------------------------
