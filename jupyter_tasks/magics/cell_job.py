@@ -1,29 +1,25 @@
 """The job of a cell: what the cell shows of it stays true for as long as the kernel lives."""
 
-import threading
 import time
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from IPython.display import DisplayHandle, display
 
-from jupyter_tasks.client import AsyncClient, Client, JobHandle
-from jupyter_tasks.errors import TasksError
+from jupyter_tasks.client import AsyncClient, JobHandle
 from jupyter_tasks.magics import views
+from jupyter_tasks.magics.live import TAIL_BYTES, Live
 from jupyter_tasks.model import ENDED
-
-_EVERY_S = 0.5
-_TAIL_BYTES = 8192
 
 
 class CellJob:
     """A job as cells have it: shown live where it is displayed; ``await`` it to wait for its end."""
 
-    def __init__(self, handle: JobHandle) -> None:
+    def __init__(self, handle: JobHandle, live: Live) -> None:
         """Show nothing yet."""
         self._handle = handle
-        self._shown: list[DisplayHandle] = []
-        self._watching: threading.Thread | None = None
+        self._live = live
 
     @property
     def id(self) -> str:
@@ -77,31 +73,17 @@ class CellJob:
         shown = display(  # type: ignore[no-untyped-call]
             self._bundle(), raw=True, display_id=True
         )
-        if shown is None or self._handle.wire["state"] in ENDED:
-            return
-        self._shown.append(shown)
-        if self._watching is None or not self._watching.is_alive():
-            self._watching = threading.Thread(
-                target=self._watch, name=f"task-{self.id[:8]}", daemon=True
-            )
-            self._watching.start()
+        if shown is not None and self._handle.wire["state"] not in ENDED:
+            self._live.keep(self.id, partial(_update, shown))
 
-    def _watch(self) -> None:
-        """In a thread: a kernel that runs another cell shows the job all the same."""
-        with Client() as client:
-            handle = client.job(self.id)
-            try:
-                for _ in client.watch(ids=[self.id]):
-                    bundle = self._bundle(handle.refresh())
-                    for shown in tuple(self._shown):
-                        shown.update(bundle, raw=True)  # type: ignore[no-untyped-call]
-                    if handle.wire["state"] in ENDED:
-                        return
-                    time.sleep(_EVERY_S)  # no more than this often, however much happens
-            except TasksError:
-                return  # what is shown stays as it was; asked again it says what is wrong
+    def _bundle(self) -> dict[str, Any]:
+        wire = self._handle.refresh().wire
+        return _bundle(wire, self._handle.output(tail=TAIL_BYTES))
 
-    def _bundle(self, handle: JobHandle | None = None) -> dict[str, Any]:
-        handle = handle or self._handle.refresh()
-        tail = handle.output(tail=_TAIL_BYTES)
-        return views.bundle(handle.wire, tail.decode(errors="replace"), time.time())
+
+def _update(shown: DisplayHandle, job: dict[str, Any], tail: bytes) -> None:
+    shown.update(_bundle(job, tail), raw=True)  # type: ignore[no-untyped-call]
+
+
+def _bundle(job: dict[str, Any], tail: bytes) -> dict[str, Any]:
+    return views.bundle(job, tail.decode(errors="replace"), time.time())

@@ -16,6 +16,7 @@ from jupyter_tasks.cli import tables, units, words
 from jupyter_tasks.client import Client
 from jupyter_tasks.errors import TasksError
 from jupyter_tasks.magics.cell_job import CellJob
+from jupyter_tasks.magics.live import Live
 from jupyter_tasks.model import ENDED
 
 _LISTED = 20
@@ -62,6 +63,7 @@ class TaskMagics(Magics):
         """Talk to nobody yet."""
         super().__init__(shell)
         self._client = Client()
+        self._live = Live()
 
     @line_cell_magic
     def task(self, line: str, cell: str | None = None) -> CellJob | None:
@@ -111,7 +113,7 @@ class TaskMagics(Magics):
             _spec(given, cell),
             **{name: value for name, value in options.items() if value},
         )
-        job = CellJob(handle)
+        job = CellJob(handle, self._live)
         if given.wait:
             _wait(job)
         return job
@@ -120,7 +122,7 @@ class TaskMagics(Magics):
         asked = _words(line)
         if len(asked) != 2 or asked[0] not in _ASKS:
             raise UsageError(f"Write %task {' | '.join(_ASKS)}, then the id of a job.")
-        job = CellJob(self._client.job(asked[1]))
+        job = CellJob(self._client.job(asked[1]), self._live)
         if asked[0] == "attach":
             return job
         print(_ASKS[asked[0]](job))  # noqa: T201 - a magic prints

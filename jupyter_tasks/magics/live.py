@@ -1,0 +1,73 @@
+"""Keeps what cells show of jobs true: one thread, with an event loop, for all jobs of a kernel."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from typing import Any
+
+from jupyter_tasks.client import AsyncClient
+from jupyter_tasks.errors import TasksError
+from jupyter_tasks.model import ENDED
+
+_log = logging.getLogger(__name__)
+#: As often as people notice, however much happens.
+_EVERY_S = 0.5
+TAIL_BYTES = 8192
+
+#: Takes a job as it is now, and the end of its output.
+Show = Callable[[dict[str, Any], bytes], None]
+
+
+class Live:
+    """Shows jobs again and again until they end; the thread begins with the first."""
+
+    def __init__(self) -> None:
+        """Begin nothing yet."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def keep(self, job_id: str, show: Show) -> None:
+        """Call ``show`` from the thread, after each change and whatever is printed, to the end."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="tasks", daemon=True).start()
+        asyncio.run_coroutine_threadsafe(_keep(job_id, show), self._loop).add_done_callback(_ended)
+
+
+def _ended(keeping: Future[None]) -> None:
+    """A bug is told where a kernel tells such things, and never lost."""
+    if not keeping.cancelled() and (error := keeping.exception()) is not None:
+        _log.error("Failed to show a job", exc_info=error)
+
+
+async def _keep(job_id: str, show: Show) -> None:
+    news = asyncio.Event()
+    news.set()
+    async with AsyncClient() as client:
+        try:
+            handle = await client.job(job_id)
+            streams = (client.watch(ids=[job_id]), handle.records(follow=True, tail=0))
+            ringing = [asyncio.ensure_future(_ring(stream, news)) for stream in streams]
+            try:
+                while True:
+                    await news.wait()
+                    news.clear()
+                    await handle.refresh()
+                    show(handle.wire, await handle.output(tail=TAIL_BYTES))
+                    if handle.wire["state"] in ENDED:
+                        return
+                    await asyncio.sleep(_EVERY_S)
+            finally:
+                for task in ringing:
+                    task.cancel()
+                await asyncio.gather(*ringing, return_exceptions=True)
+        except TasksError:
+            return  # what is shown stays as it was; a cell that asks is told what is wrong
+
+
+async def _ring(stream: AsyncIterator[object], news: asyncio.Event) -> None:
+    """Ring for whatever comes, and take no more than is looked at."""
+    async for _ in stream:
+        news.set()
+        await asyncio.sleep(_EVERY_S)
