@@ -57,7 +57,7 @@ async def _keep(job_id: str, show: Show) -> None:
                     show(handle.wire, await handle.output(tail=TAIL_BYTES))
                     if handle.wire["state"] in ENDED:
                         return
-                    await asyncio.sleep(_EVERY_S)
+                    await asyncio.sleep(_EVERY_S)  # nobody would see more
             finally:
                 for task in ringing:
                     task.cancel()
@@ -70,4 +70,4 @@ async def _ring(stream: AsyncIterator[object], news: asyncio.Event) -> None:
     """Ring for whatever comes, and take no more than is looked at."""
     async for _ in stream:
         news.set()
-        await asyncio.sleep(_EVERY_S)
+        await asyncio.sleep(_EVERY_S)  # what comes meanwhile is looked at together
