@@ -67,7 +67,10 @@ async def _keep(job_id: str, show: Show) -> None:
 
 
 async def _ring(stream: AsyncIterator[object], news: asyncio.Event) -> None:
-    """Ring for whatever comes, and take no more than is looked at."""
-    async for _ in stream:
+    """Ring for whatever comes, and take no more than is looked at; ring at the end, too."""
+    try:
+        async for _ in stream:
+            news.set()
+            await asyncio.sleep(_EVERY_S)  # what comes meanwhile is looked at together
+    finally:
         news.set()
-        await asyncio.sleep(_EVERY_S)  # what comes meanwhile is looked at together

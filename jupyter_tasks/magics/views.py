@@ -15,7 +15,11 @@ MIME: Final = "application/vnd.jupyter-tasks.job+json"
 _ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LINES: Final = 20
-_GOOD, _BAD, _BUSY, _CALM = "#2e7d32", "#c62828", "#1565c0", "#616161"
+#: The page's own colours, which follow its theme; elsewhere those that suit light and dark.
+_GOOD = "var(--jp-success-color0, #388e3c)"
+_BAD = "var(--jp-error-color0, #e53935)"
+_BUSY = "var(--jp-info-color0, #1e88e5)"
+_CALM = "var(--jp-ui-font-color2, #757575)"
 _COLOURS: Final = {
     State.SUCCEEDED: _GOOD,
     State.FAILED: _BAD,
