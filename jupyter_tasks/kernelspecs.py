@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from string import Template
 from typing import Any, Final
 
-from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+from traitlets import TraitError
 
 from jupyter_tasks.errors import BadMessage
 from jupyter_tasks.model import CodeSpec
@@ -74,14 +75,21 @@ class KernelSpecs:
             raise _refusal(f"There is no kernel {name!r} here; there are: {known}.")
         try:
             spec = self._manager.get_kernel_spec(name)
-        except (NoSuchKernel, ValueError) as error:
-            raise _refusal(f"The kernelspec {name!r} cannot be read: {error}.") from None
-        provisioner = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name", _LOCAL)
-        if provisioner != _LOCAL:
-            raise _refusal(f"The kernel {name!r} is started by {provisioner}, not on this machine.")
+            return self._command_in(name, spec)
+        except (NoSuchKernel, ValueError, TypeError, AttributeError, TraitError) as error:
+            raise _refusal(f"The kernelspec {name!r} cannot be used: {error}.") from None
+
+    def _command_in(self, name: str, spec: KernelSpec) -> dict[str, Any]:
+        argv, provisioner = spec.argv, spec.metadata.get("kernel_provisioner", {})
+        if not all(isinstance(word, str) for word in argv):
+            raise ValueError("its argv holds what is no text")
+        if not any("{connection_file}" in word for word in argv):
+            raise ValueError("its argv names no {connection_file}")
+        if (started_by := provisioner.get("provisioner_name", _LOCAL)) != _LOCAL:
+            raise ValueError(f"its kernel is started by {started_by}, not on this machine")
         return {
             "name": name,
-            "argv": _command(spec.argv),
+            "argv": _command(argv),
             "env": {key: self._filled(value) for key, value in spec.env.items()},
             "interrupt_mode": spec.interrupt_mode,
             "resource_dir": spec.resource_dir,

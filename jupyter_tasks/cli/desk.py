@@ -117,7 +117,7 @@ def _environment(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, 
 
 def code_spec(arguments: argparse.Namespace) -> dict[str, Any]:
     """What ``--code`` and ``--kernel`` say."""
-    spec = {"kind": "code", "source": _text(arguments.code, "--code")}
+    spec = {"kind": "code", "source": _text(arguments.code, "--code").removeprefix("\ufeff")}
     return spec if arguments.kernel is None else {**spec, "kernel": arguments.kernel}
 
 

@@ -137,6 +137,7 @@ class LocalExecutor:
             if left:
                 self._log.warning("Processes %s of job %s would not end", left, job.id)
             await self._in_thread(remove_abandoned, self._runtime_dir, found.claim)
+            await self._in_thread(writing.remove_key, self.dir_of(job))
             return found.vanished
         return found
 

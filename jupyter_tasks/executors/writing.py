@@ -42,6 +42,11 @@ def no_kernels(spec: CodeSpec) -> dict[str, Any]:
     raise FileNotFoundError(errno.ENOENT, f"There is no kernel {spec.kernel!r} here")
 
 
+def remove_key(directory: str) -> None:
+    """Remove the key to a kernel whose supervisor has died; nothing happens where there is none."""
+    Path(directory, "kernel.json").unlink(missing_ok=True)
+
+
 def _to_be_run(spec: Spec, kernels: Kernels) -> dict[str, Any]:
     """The spec, with what its kernelspec says at the moment."""
     told: dict[str, Any] = msgspec.to_builtins(spec)

@@ -8,6 +8,7 @@ from typing import Any
 from IPython.display import DisplayHandle, display
 
 from jupyter_tasks.client import AsyncClient, JobHandle
+from jupyter_tasks.errors import TasksError
 from jupyter_tasks.magics import views
 from jupyter_tasks.magics.live import TAIL_BYTES, Live
 from jupyter_tasks.model import ENDED
@@ -70,9 +71,12 @@ class CellJob:
 
     def _ipython_display_(self) -> None:
         """Show it here, and keep that true until it ends."""
-        shown = display(  # type: ignore[no-untyped-call]
-            self._bundle(), raw=True, display_id=True
-        )
+        try:
+            bundle = self._bundle()
+        except TasksError as error:
+            print(error.message)  # noqa: T201 - where the job would be shown
+            return
+        shown = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         if shown is not None and self._handle.wire["state"] not in ENDED:
             self._live.keep(self.id, partial(_update, shown))
 

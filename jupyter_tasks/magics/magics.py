@@ -20,6 +20,8 @@ from jupyter_tasks.magics.live import Live
 from jupyter_tasks.model import ENDED
 
 _LISTED = 20
+#: A cell that waits for a server that has gone blocks the kernel.
+_PATIENCE_S = 5.0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,7 +64,7 @@ class TaskMagics(Magics):
     def __init__(self, shell: Any) -> None:
         """Talk to nobody yet."""
         super().__init__(shell)
-        self._client = Client()
+        self._client = Client(patience_s=_PATIENCE_S)
         self._live = Live()
 
     @line_cell_magic

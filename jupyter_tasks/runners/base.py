@@ -52,13 +52,16 @@ class Stage(NamedTuple):
 
     ``output`` takes what a program prints (``out`` or ``err``), ``record`` any other record;
     ``drain`` reads what the leader has printed so far; ``signal`` goes to the leader's process group. ``directory`` is the attempt's; ``socket`` a short
-    path that nothing else begins with.
+    path that nothing else begins with. ``hold`` lets the leader's group stand still until ``release``.
     """
 
     loop: Loop
     output: Callable[[str, bytes], None]
     record: Callable[..., None]
     drain: Callable[[], None]
+    hold: Callable[[], None]
+    release: Callable[[], None]
+    is_paused: Callable[[], bool]
     signal: Callable[[int], None]
     directory: str
     socket: str

@@ -6,8 +6,10 @@ the file system, which nobody else can enter. Rich outputs are kept as nbformat 
 
 import contextlib
 import json
+import math
 import os
 import signal
+import time
 
 import zmq
 
@@ -19,10 +21,14 @@ from jupyter_tasks.runners.wire import Received, Session
 _READY_WITHIN_S = 120.0
 #: Asked again: what a kernel published before we were subscribed is lost.
 _ASK_AGAIN_S = 0.5
-_LEAVE_WITHIN_S = 5.0
+#: After the answer, for the last of what is published.
+_IDLE_WITHIN_S = 5.0
+_LEAVE_WITHIN_S = 60.0
+#: Who has been behind for so long asks the kernel to wait.
+_BEHIND_S = 0.1
 _RECONNECT_MS = 5
-#: So many messages are taken before others have their turn.
-_AT_ONCE = 100
+#: So long messages are taken before others have their turn.
+_TURN_S = 0.02
 _MAX_WORDS = 500
 _LAST_WORDS_BYTES = 8192
 _ECHOES = "ipython"
@@ -56,6 +62,8 @@ class CodeRunner:
         self._implementation = ""
         self._catches_nothing = any(_IPYKERNEL in word for word in self._kernel["argv"])
         self._last_words = b""
+        self._behind_since = 0.0
+        self._is_held = False
 
     def start(self, told: dict[str, str], umask: int) -> Started:
         """Start the kernel's process; raises CannotStart."""
@@ -120,6 +128,8 @@ class CodeRunner:
             return self._death(status)
         if reply.get("status") == "ok":
             return {"outcome": "exited", "exit_code": 0, "signal": None, "message": ""}
+        if reply.get("ename") == "SystemExit":
+            return _exited(str(reply.get("evalue", "")))
         return {
             "outcome": "raised",
             "exit_code": None,
@@ -144,6 +154,9 @@ class CodeRunner:
 
     def _ask(self) -> None:
         """Ask who it is: its answer on both channels says that it hears us, and we hear it."""
+        if self._stage.is_paused():
+            self._timer = self._stage.loop.after(_ASK_AGAIN_S, self._ask)
+            return
         if self._waited_s >= _READY_WITHIN_S:
             words = f"The kernel {self._kernel['name']!r} was not ready in {_READY_WITHIN_S:.0f} s."
             self._stage.record("note", words.encode(), code="kernel_not_ready")
@@ -183,18 +196,35 @@ class CodeRunner:
 
         But not all of what comes without end: who cancels must be heard, too.
         """
-        if not self._take(_AT_ONCE):
+        if self._take(_TURN_S):
+            self._caught_up()
+        else:
+            self._fall_behind()
             self._stage.loop.after(0, self._hear)
         if self._is_answered and self._is_heard and not self._request and not self._is_leaving:
             self._hand_over()
         if self._reply is not None and self._is_idle and not self._is_leaving:
             self._dismiss()
 
-    def _take(self, most: int | None = None) -> bool:
-        """Take so many messages of each socket, or all; whether none is left."""
+    def _fall_behind(self) -> None:
+        """What a kernel publishes faster than it is kept would fill our memory: let it stand still."""
+        now = time.monotonic()
+        self._behind_since = self._behind_since or now
+        if not self._is_held and now - self._behind_since > _BEHIND_S:
+            self._is_held = True
+            self._stage.hold()
+
+    def _caught_up(self) -> None:
+        self._behind_since = 0.0
+        if self._is_held:
+            self._is_held = False
+            self._stage.release()
+
+    def _take(self, within_s: float = math.inf) -> bool:
+        """Take what has come to each socket, for so long; whether none is left."""
+        until = time.monotonic() + within_s
         left = list(self._sockets.items())
-        while left and most != 0:
-            most = None if most is None else most - 1
+        while left and time.monotonic() < until:
             left = [(name, socket) for name, socket in left if self._take_one(name, socket)]
         return not left
 
@@ -203,13 +233,17 @@ class CodeRunner:
         if frames is None:
             return False
         message = self._session.read(frames)
-        if message is None:
-            # Not signed: the welcome of the broadcasting socket, or nobody we know.
-            self._is_heard = self._is_heard or name == "iopub"
-        elif name == "shell":
-            self._answered(message)
-        elif name == "iopub":
-            self._published(message)
+        try:
+            if message is None:
+                # Not signed: the welcome of the broadcasting socket, or nobody we know.
+                self._is_heard = self._is_heard or name == "iopub"
+            elif name == "shell":
+                self._answered(message)
+            elif name == "iopub":
+                self._published(message)
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:
+            words = f"A message of the kernel could not be kept: {error}."
+            self._stage.record("note", words.encode("utf-8", "replace"), code="message_dropped")
         return True
 
     def _answered(self, message: Received) -> None:
@@ -218,6 +252,8 @@ class CodeRunner:
             self._implementation = str(message.content.get("implementation"))
         elif message.kind == "execute_reply" and message.parent == self._request:
             self._reply = message.content
+            # A kernel whose publishing broke would never say that it is idle.
+            self._timer = self._stage.loop.after(_IDLE_WITHIN_S, self._dismiss)
 
     def _published(self, message: Received) -> None:
         self._is_heard = True
@@ -254,12 +290,22 @@ class CodeRunner:
         self._stage.record(kind, json.dumps(output).encode(), **fields)
 
     def _dismiss(self) -> None:
-        """All is said: the kernel may go, and is helped if it does not."""
+        """All is said: the kernel may go, with what its threads still have to do."""
+        if self._is_leaving:
+            return
+        self._cancel_timer()
         self._is_leaving = True
         self._say("control", "shutdown_request", {"restart": False})
-        self._timer = self._stage.loop.after(
-            _LEAVE_WITHIN_S, lambda: self._stage.signal(signal.SIGKILL)
-        )
+        self._timer = self._stage.loop.after(_LEAVE_WITHIN_S, self._put_out)
+
+    def _put_out(self) -> None:
+        """It does not go; standing still does not count."""
+        if self._stage.is_paused():
+            self._timer = self._stage.loop.after(_LEAVE_WITHIN_S, self._put_out)
+            return
+        words = f"The kernel had not left {_LEAVE_WITHIN_S:.0f} s after its code, and was ended."
+        self._stage.record("note", words.encode(), code="kernel_ended")
+        self._stage.signal(signal.SIGKILL)
 
     # -- small parts ------------------------------------------------------------------------------
 
@@ -325,6 +371,14 @@ def _received(socket: "zmq.Socket[bytes]") -> list[bytes] | None:
         return socket.recv_multipart(zmq.NOBLOCK)
     except zmq.Again:
         return None
+
+
+def _exited(value: str) -> Message:
+    """How a Python that is no kernel would have ended: ``sys.exit(value)``."""
+    is_number = value.removeprefix("-").isdigit()
+    code = int(value) & 0xFF if is_number else int(value not in ("", "None"))
+    words = "" if is_number or not code else value[:_MAX_WORDS]
+    return {"outcome": "exited", "exit_code": code, "signal": None, "message": words}
 
 
 def _error_words(reply: Message) -> str:

@@ -59,8 +59,10 @@ class Session:
             if len(parts) != _PARTS - 1 or not hmac.compare_digest(signature, self._sign(parts)):
                 return None
             header, parent, metadata, content = map(json.loads, parts)
+            if not isinstance(content, dict):
+                return None
             return Received(header["msg_type"], parent.get("msg_id", ""), content, metadata)
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return None
 
     def _sign(self, parts: Sequence[bytes]) -> bytes:

@@ -156,6 +156,9 @@ class Holding:
             output=lambda kind, data: self._came(kind, data, len(data)),
             record=self._record,
             drain=self._streams.drain,
+            hold=lambda: self._ladder.signal_group(signal.SIGSTOP),
+            release=self._release,
+            is_paused=lambda: self._ladder.is_paused,
             signal=self._ladder.signal_group,
             directory=self.directory,
             socket=f"{report.removesuffix('.report')}.kernel",
@@ -204,6 +207,11 @@ class Holding:
         """A limit that is still exceeded while the job has its grace is no second wish."""
         if not self._ladder.is_stopping:
             self._stop(limit)
+
+    def _release(self) -> None:
+        """Who was held goes on, unless a person wants it to stand still."""
+        if not self._ladder.is_paused:
+            self._ladder.signal_group(signal.SIGCONT)
 
     def _interrupt(self) -> None:
         if self._runner is None or not self._runner.interrupt():
@@ -283,7 +291,9 @@ class Holding:
         """Nothing of the job lives any more, and what was in the pipes is read."""
         self._hear_reports()
         assert self._runner is not None
-        self._finish(self._runner.outcome(self._status))
+        outcome = self._runner.outcome(self._status)
+        # What it says of its end is no news where we have ended it.
+        self._finish(outcome | {"message": ""} if self._ladder.is_stopping else outcome)
 
     def _not_started(self, why: str) -> None:
         self._tell_claimed()

@@ -132,7 +132,9 @@ def test_an_idle_server_sleeps(board: Board, used: bool) -> None:
             server.start(used=used)
             assert server.process is not None
             pid = server.process.pid
-            _switches_in(pid, _SETTLES_S)  # the end of its start, or of the last commit's checkpoint
+            _switches_in(
+                pid, _SETTLES_S
+            )  # the end of its start, or of the last commit's checkpoint
             woken[extension] = _switches_in(pid, seconds)
         finally:
             server.close()

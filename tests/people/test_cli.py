@@ -49,7 +49,7 @@ def submitted(cli: Cli, *words: str) -> str:
 def test_code_from_a_file_runs_in_a_kernel_and_its_outputs_are_printed(
     cli: Cli, tmp_path: Path
 ) -> None:
-    (tmp_path / "sweep.py").write_text("# A sweep\nprint('one')\n6 * 7\n")
+    (tmp_path / "sweep.py").write_text("\ufeff# A sweep\nprint('one')\n6 * 7\n")
     result = cli("submit", "--code", "sweep.py", "--kernel", "python3", "--follow")
     assert (result.returncode, result.stdout) == (0, "one\n42\n")
     job = json.loads(cli("list", "--json", "-n", "1").stdout)

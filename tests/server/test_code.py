@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -64,6 +65,22 @@ def has_printed(server: LiveServer, job_id: str, words: str) -> None:
 
 def folder_of(server: LiveServer, job_id: str) -> Path:
     return server.state_dir / "attempts" / job_id[:2] / job_id / "1"
+
+
+def supervisor_of(server: LiveServer, job_id: str) -> int:
+    [attempt] = server.ask("GET", f"tasks/api/jobs/{job_id}/attempts")[1]["attempts"]
+    pid: int = attempt["pid"]
+    return pid
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that the process has had; 0 once it has gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0
 
 
 def put_kernel(server: LiveServer, name: str, argv: list[str], **more: Any) -> None:
@@ -137,6 +154,82 @@ def test_an_error_is_the_jobs_message_and_its_traceback_an_output(server: LiveSe
     assert "KeyError" in text_of(server, job["id"], "err")
     [error] = outputs_of(server, job["id"])
     assert (error["output_type"], error["ename"]) == ("error", "KeyError")
+
+
+@pytest.mark.parametrize(
+    ("source", "state", "code", "message"),
+    [
+        ("import sys; print('a'); sys.exit()", "succeeded", 0, ""),
+        ("import sys; print('a'); sys.exit(0)", "succeeded", 0, ""),
+        ("import sys; print('a'); sys.exit(3)", "failed", 3, ""),
+        ("import sys; print('a'); sys.exit('no data')", "failed", 1, "no data"),
+        ("print('a'); exit()", "succeeded", 0, ""),
+    ],
+)
+def test_code_ends_with_the_exit_code_that_it_names(
+    server: LiveServer, source: str, state: str, code: int, message: str
+) -> None:
+    job = ran(server, source)
+    assert (job["state"], job["exit_code"], job["message"]) == (state, code, message)
+    assert text_of(server, job["id"], "out") == "a\n"
+
+
+def test_threads_that_outlive_the_last_line_are_waited_for(
+    server: LiveServer, tmp_path: Path
+) -> None:
+    written = tmp_path / "written"
+    job = ran(
+        server,
+        f"""
+        import threading, time
+        def late():
+            time.sleep(1)
+            open({str(written)!r}, "w").close()
+        threading.Thread(target=late).start()
+        """,
+    )
+    assert job["state"] == "succeeded"
+    assert written.exists()
+
+
+def test_a_message_that_makes_no_sense_is_told_and_the_rest_is_kept(server: LiveServer) -> None:
+    job = ran(
+        server,
+        """
+        kernel = get_ipython().kernel
+        for kind, content in (("stream", {"name": {}, "text": "x"}), ("display_data", {"transient": "x"})):
+            kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent())
+        print("after")
+        """,
+    )
+    assert (job["state"], job["text"]) == ("succeeded", "after\n")
+    notes = [one for one in records_of(server, job["id"]) if one.get("code") == "message_dropped"]
+    assert len(notes) == 2
+
+
+def test_a_kernel_that_never_says_that_it_is_idle_does_not_keep_its_slot(
+    server: LiveServer,
+) -> None:
+    source = "get_ipython().kernel._publish_status = lambda *_, **__: None; print('done')"
+    job = ran(server, source)
+    assert (job["state"], job["text"]) == ("succeeded", "done\n")
+
+
+def test_what_comes_faster_than_it_is_kept_fills_no_memory(server: LiveServer) -> None:
+    source = """
+        from IPython.display import display
+        for _ in range(1000):
+            display({"text/plain": "y" * 1_000_000}, raw=True)
+        print("end")
+        """
+    job_id = submitted(server, source, job={"max_output_bytes": 1_000_000})
+    until(server, job_id, "running")
+    eventually(lambda: supervisor_of(server, job_id), what="it is claimed")
+    pid, peak = supervisor_of(server, job_id), 0
+    while until(server, job_id, "running", "succeeded")["state"] == "running":
+        peak = max(peak, peak_bytes(pid))
+    assert peak < 500_000_000
+    assert "end" in text_of(server, job_id)
 
 
 def test_nobody_is_asked_for_input(server: LiveServer) -> None:
@@ -216,7 +309,7 @@ def test_code_that_hears_no_interrupt_is_killed_with_all_its_processes(server: L
 
 def test_a_job_that_ran_too_long_is_interrupted(server: LiveServer) -> None:
     job = ran(server, "import time; time.sleep(600)", job={"timeout_s": 3})
-    assert (job["state"], job["reason"]) == ("failed", "timeout")
+    assert (job["state"], job["reason"], job["message"]) == ("failed", "timeout", "")
     assert "KeyboardInterrupt" in job["text"]
 
 
@@ -271,6 +364,30 @@ def test_a_kernel_that_is_not_there_is_refused_with_those_that_are(server: LiveS
     assert (status, error["details"]["field"]) == (400, "spec.kernel")
     assert "'nope'" in error["message"]
     assert "python3" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "[]",
+        "{}",
+        '{"argv": []}',
+        '{"argv": ["python", 5, "{connection_file}"]}',
+        '{"argv": ["python"]}',
+        '{"argv": ["python", "{connection_file}"], "env": {"A": 5}}',
+        '{"argv": ["python", "{connection_file}"], "metadata": []}',
+        '{"argv": ["python", "{connection_file}"], "metadata": {"kernel_provisioner": "x"}}',
+        '{"argv": ["python", "{connection_file}"], "interrupt_mode": "shout"}',
+    ],
+)
+def test_a_kernelspec_that_cannot_be_used_is_refused(server: LiveServer, spec: str) -> None:
+    folder = server.home / "data" / "kernels" / "odd"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kernel.json").write_text(spec)
+    request = {"spec": {"kind": "code", "source": "1", "kernel": "odd"}}
+    status, error = server.ask("POST", "tasks/api/jobs", request)
+    assert (status, error["details"]["field"]) == (400, "spec.kernel"), error
+    assert "'odd'" in error["message"]
 
 
 @pytest.mark.parametrize("source", ["", " \n", "#" * (1024 * 1024 + 1)])
@@ -348,3 +465,4 @@ def test_a_supervisor_that_dies_takes_its_kernel_along(server: LiveServer) -> No
     job = until(server, job_id)
     assert (job["state"], job["reason"]) == ("lost", "supervisor_died")
     assert not job_processes([job_id])
+    assert not (folder_of(server, job_id) / "kernel.json").exists()
