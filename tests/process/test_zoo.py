@@ -163,10 +163,17 @@ def test_a_pause_holds_the_whole_tree_still(supervised: Supervised) -> None:
 
 
 def test_a_job_whose_folder_is_removed_runs_on_and_its_end_is_said(supervised: Supervised) -> None:
-    supervised.run("read x; echo after", stdin="", max_output_bytes=1)
-    shutil.rmtree(supervised.dir)
-    end = supervised.hear("ended")["end"]
-    assert end["exit_code"] in (0, 1)
+    gate = supervised.state / "gate"
+    os.mkfifo(gate)
+    supervised.run("read x < $GATE; echo after", env={"GATE": str(gate)}, max_output_bytes=1)
+
+    def is_gone() -> bool:
+        shutil.rmtree(supervised.dir, ignore_errors=True)  # a record may be made meanwhile
+        return not Path(supervised.dir).exists()
+
+    eventually(is_gone)
+    gate.write_text("go\n")
+    assert supervised.hear("ended")["end"]["exit_code"] == 0
 
 
 def test_who_closes_its_output_still_has_an_end(supervised: Supervised) -> None:
