@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from jupyter_tasks import posix
 
 __all__ = [
+    "KERNEL_FILE",
     "VERSION",
     "Claim",
     "Probe",
@@ -37,6 +38,8 @@ __all__ = [
 #: Of the files in the directory; a supervisor may be older or newer than the server.
 VERSION = 1
 _CLAIM = "claim"
+#: How to reach the kernel of an attempt, with its key; there as long as the kernel lives.
+KERNEL_FILE = "kernel.json"
 _SPEC = "spec.json"
 _KILLED_WITHIN_S = 5.0
 

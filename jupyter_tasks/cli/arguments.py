@@ -199,15 +199,15 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--merge-stderr", action="store_true", default=None, help="keep the exact order of both")
     add("--queue")
     add("--priority", type=int, help="-1000 to 1000; higher goes first")
-    add("--timeout", type=_checked(units.seconds), metavar="TIME", help="like 90s, 5m, 1h30m")
+    add("--timeout", type=parsed_by(units.seconds), metavar="TIME", help="like 90s, 5m, 1h30m")
     add(
         "--memory",
-        type=_checked(units.size_bytes),
+        type=parsed_by(units.size_bytes),
         metavar="SIZE",
         help="of all its processes: 500M",
     )
-    add("--grace", type=_checked(units.seconds), metavar="TIME", help="from SIGTERM to SIGKILL")
-    add("--max-output", type=_checked(units.size_bytes), metavar="SIZE", help="how much is kept")
+    add("--grace", type=parsed_by(units.seconds), metavar="TIME", help="from SIGTERM to SIGKILL")
+    add("--max-output", type=parsed_by(units.size_bytes), metavar="SIZE", help="how much is kept")
     add(
         "--on-lost", choices=("fail", "requeue"), help="what to do where its result cannot be known"
     )
@@ -245,7 +245,7 @@ def _add_following(verb: _Verb) -> None:
     _add_filter(verb("watch", "show running and waiting jobs, live"))
     parser = verb("wait", "wait for the end of jobs")
     parser.add_argument("ids", nargs="+", metavar="ID")
-    parser.add_argument("--timeout", type=_checked(units.seconds), metavar="TIME")
+    parser.add_argument("--timeout", type=parsed_by(units.seconds), metavar="TIME")
 
 
 def _add_changes(verb: _Verb) -> None:
@@ -272,7 +272,9 @@ def _add_rest(verb: _Verb) -> None:
     parser.add_argument("-m", "--message", help="what is being done")
 
 
-def _checked(parse: Callable[[str], float | int]) -> Callable[[str], float | int]:
+def parsed_by(parse: Callable[[str], float | int]) -> Callable[[str], float | int]:
+    """The type of an argument that ``parse`` reads: its complaint is told as wrong usage."""
+
     def checked(text: str) -> float | int:
         try:
             return parse(text)

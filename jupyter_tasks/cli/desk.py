@@ -81,7 +81,7 @@ def job_options(
         "name": arguments.name,
         "tags": arguments.tag,
         "cwd": None if arguments.cwd is None else _folder(arguments.cwd),
-        "env": None if arguments.env is None else _environment(arguments.env, environ),
+        "env": None if arguments.env is None else environment(arguments.env, environ),
         "stdin": None if arguments.stdin is None else _text(arguments.stdin),
         "tty": arguments.tty,
         "merge_stderr": arguments.merge_stderr,
@@ -105,7 +105,8 @@ def _folder(path: str) -> str:
         ) from None
 
 
-def _environment(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+def environment(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """What ``--env NAME=VALUE`` says, and ``--env NAME`` by the caller's own; raises BadMessage."""
     env = {}
     for item in given:
         name, has_value, value = item.partition("=")

@@ -44,7 +44,7 @@ def no_kernels(spec: CodeSpec) -> dict[str, Any]:
 
 def remove_key(directory: str) -> None:
     """Remove the key to a kernel whose supervisor has died; nothing happens where there is none."""
-    Path(directory, "kernel.json").unlink(missing_ok=True)
+    Path(directory, attempt.KERNEL_FILE).unlink(missing_ok=True)
 
 
 def _to_be_run(spec: Spec, kernels: Kernels) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 from jupyter_tasks.cli import tables, units, words
+from jupyter_tasks.cli.arguments import parsed_by
+from jupyter_tasks.cli.desk import environment
 from jupyter_tasks.client import Client
 from jupyter_tasks.errors import TasksError
 from jupyter_tasks.magics.cell_job import CellJob
@@ -37,24 +39,14 @@ def _parser() -> argparse.ArgumentParser:
     add("name", nargs="*", help="what the job is called; default: its first line")
     add("--shell", action="store_true", help="run the cell as a script of the shell")
     add("--kernel", metavar="NAME", help="of a kernelspec; default: this Python")
-    add("--timeout", type=_checked(units.seconds), metavar="TIME", help="like 90s, 5m, 1h30m")
-    add("--memory", type=_checked(units.size_bytes), metavar="SIZE", help="of all its processes")
+    add("--timeout", type=parsed_by(units.seconds), metavar="TIME", help="like 90s, 5m, 1h30m")
+    add("--memory", type=parsed_by(units.size_bytes), metavar="SIZE", help="of all its processes")
     add("--priority", type=int, help="-1000 to 1000; higher goes first")
     add("--tag", action="append", metavar="TAG", help="may be repeated")
     add("--env", action="append", metavar="NAME[=VALUE]", help="without a value: this kernel's own")
     add("--cwd", metavar="FOLDER", help="default: this kernel's")
     add("--wait", action="store_true", help="return only at its end")
     return parser
-
-
-def _checked(convert: Callable[[str], Any]) -> Callable[[str], Any]:
-    def checked(text: str) -> Any:
-        try:
-            return convert(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return checked
 
 
 @magics_class
@@ -106,7 +98,7 @@ class TaskMagics(Magics):
             "name": " ".join(given.name) or None,
             "tags": given.tag,
             "cwd": str(Path(given.cwd or ".").absolute()),
-            "env": _environment(given.env or []),
+            "env": environment(given.env or [], os.environ),
             "priority": given.priority,
             "timeout_s": given.timeout,
             "memory_bytes": given.memory,
@@ -176,16 +168,6 @@ def _spec(given: argparse.Namespace, cell: str) -> dict[str, Any]:
         return {"kind": "shell", "command": cell}
     where = {"kernel": given.kernel} if given.kernel else {"python": sys.executable}
     return {"kind": "code", "source": cell, **where}
-
-
-def _environment(given: list[str]) -> dict[str, str]:
-    env = {}
-    for item in given:
-        name, has_value, value = item.partition("=")
-        if not has_value and name not in os.environ:
-            raise UsageError(f"--env {name} has no value here; give --env {name}=VALUE.")
-        env[name] = value if has_value else os.environ[name]
-    return env
 
 
 TaskMagics.task.__doc__ = f"{TaskMagics.task.__doc__}\n\n{_parser().format_help()}"

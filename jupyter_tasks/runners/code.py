@@ -13,6 +13,7 @@ import time
 
 import zmq
 
+from jupyter_tasks import attempt
 from jupyter_tasks.runners import shell
 from jupyter_tasks.runners.base import CannotStart, Message, Stage, Started, Timer
 from jupyter_tasks.runners.wire import Received, Session
@@ -27,6 +28,7 @@ _LEAVE_WITHIN_S = 60.0
 #: Who has been behind for so long asks the kernel to wait.
 _BEHIND_S = 0.1
 _RECONNECT_MS = 5
+_LAST_WORD_MS = 100
 #: So long messages are taken before others have their turn.
 _TURN_S = 0.02
 _MAX_WORDS = 500
@@ -48,7 +50,7 @@ class CodeRunner:
         self._spec = spec
         self._kernel: Message = spec["kernel"]
         self._stage = stage
-        self._connection_file = f"{stage.directory}/kernel.json"
+        self._connection_file = f"{stage.directory}/{attempt.KERNEL_FILE}"
         self._session = Session()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
@@ -123,6 +125,8 @@ class CodeRunner:
     def outcome(self, status: int | None) -> Message:
         """What became of the code, or of its kernel if that ended first."""
         self._take()
+        while not (self._reply and self._is_idle) and self._is_more_coming():
+            self._take()
         reply = self._reply
         if reply is None:
             return self._death(status)
@@ -227,6 +231,10 @@ class CodeRunner:
         while left and time.monotonic() < until:
             left = [(name, socket) for name, socket in left if self._take_one(name, socket)]
         return not left
+
+    def _is_more_coming(self) -> bool:
+        """Whether a kernel that has gone still had a word on its way: zmq brings it by a thread."""
+        return any(socket.poll(_LAST_WORD_MS) for socket in self._sockets.values())
 
     def _take_one(self, name: str, socket: "zmq.Socket[bytes]") -> bool:
         frames = _received(socket)
