@@ -22,6 +22,7 @@ from jupyter_tasks.follow import Outputs
 from jupyter_tasks.handlers import routes, unix_socket
 from jupyter_tasks.handlers.heart import Heart
 from jupyter_tasks.handlers.recent import Recent
+from jupyter_tasks.handlers.viewers import Viewers
 from jupyter_tasks.kernelspecs import KernelSpecs
 from jupyter_tasks.manager import Manager
 from jupyter_tasks.model import Change
@@ -149,6 +150,7 @@ class Engine:
             "jupyter_tasks_outputs": self._outputs,
             "jupyter_tasks_kernels": self._kernels,
             "jupyter_tasks_recent": Recent(self._manager),
+            "jupyter_tasks_viewers": Viewers(),
             "jupyter_tasks_heart": Heart(settings.get("websocket_ping_interval") or None),
         }
 

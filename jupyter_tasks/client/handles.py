@@ -135,6 +135,11 @@ class JobHandle(_Known):
         """Every attempt, the oldest first."""
         return [attempt_from(wire) for wire in self._read("attempts")["attempts"]]
 
+    def viewers(self) -> int:
+        """How many live views of the job the server feeds at the moment."""
+        count: int = self._read("viewers")["viewers"]
+        return count
+
     def artifacts(self) -> list[Wire]:
         """The files that the newest attempt left: {"path", "href", "size_bytes", "modified_at"}."""
         files: list[Wire] = self._read("artifacts")["artifacts"]
@@ -249,6 +254,11 @@ class AsyncJobHandle(_Known):
     async def attempts(self) -> list[Attempt]:
         """Every attempt, the oldest first."""
         return [attempt_from(wire) for wire in (await self._read("attempts"))["attempts"]]
+
+    async def viewers(self) -> int:
+        """How many live views of the job the server feeds at the moment."""
+        count: int = (await self._read("viewers"))["viewers"]
+        return count
 
     async def artifacts(self) -> list[Wire]:
         """The files that the newest attempt left: {"path", "href", "size_bytes", "modified_at"}."""

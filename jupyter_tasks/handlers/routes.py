@@ -8,7 +8,7 @@ from typing import Any, Final
 from jupyter_server.utils import url_path_join
 
 from jupyter_tasks import messages
-from jupyter_tasks.handlers import artifacts, bulk, jobs, output, sse, status, ws
+from jupyter_tasks.handlers import artifacts, bulk, jobs, output, sse, status, viewers, ws
 from jupyter_tasks.handlers.base import TasksHandler, UnknownRouteHandler
 from jupyter_tasks.messages.streams import EventsQuery, JobEventsQuery, OutputQuery
 from jupyter_tasks.openapi import Action, Operation, Route
@@ -186,6 +186,12 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Why the job is as it is, and what it waits for.",
         jobs.ExplainHandler,
         messages.ExplanationMessage,
+    ),
+    _look(
+        "jobs/{job_id}/viewers",
+        "How many live views of the job this server feeds at the moment.",
+        viewers.ViewersHandler,
+        messages.ViewersMessage,
     ),
     _look(
         "jobs/{job_id}/attempts",

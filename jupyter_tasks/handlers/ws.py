@@ -24,6 +24,7 @@ from jupyter_tasks.handlers.base import TasksMixin, authorized
 from jupyter_tasks.handlers.heart import Heart
 from jupyter_tasks.handlers.reading import Reading, Wanted
 from jupyter_tasks.handlers.recent import Forgotten, Gone, Recent, Seen
+from jupyter_tasks.handlers.viewers import Viewers
 from jupyter_tasks.handlers.watching import JobWatch
 from jupyter_tasks.messages.streams import Ping, Read, SocketRequest, Stop, Watch
 from jupyter_tasks.model import Filter, Job
@@ -112,6 +113,8 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
         match request:
             case Watch():
                 wanted = messages.to_filter(request.filter, self.owner)
+                if request.view and not wanted.ids:
+                    raise BadMessage("A view names the jobs that it shows: `filter.ids`.")
                 self._start(request.id, self._watch(request, wanted))
             case Read():
                 cursor, tail = request.cursor, request.tail
@@ -157,7 +160,11 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
         known, after = request.id, request.after
         seq = await self.manager.store.last_seq() if after is None else after
         recent: Recent = self.settings["jupyter_tasks_recent"]
-        with closing(JobWatch(self.manager, recent, wanted, _News(known), seq)) as watch:
+        viewers: Viewers = self.settings["jupyter_tasks_viewers"]
+        with (
+            viewers.looking(self.owner, wanted.ids if request.view else ()),
+            closing(JobWatch(self.manager, recent, wanted, _News(known), seq)) as watch,
+        ):
             if after is None:
                 await self._snapshot(known, wanted)
             else:

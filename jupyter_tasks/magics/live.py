@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from typing import Any
 
-from jupyter_tasks.client import AsyncClient
+from jupyter_tasks.client import AsyncClient, AsyncJobHandle, JobEvent
 from jupyter_tasks.errors import TasksError
 from jupyter_tasks.model import ENDED
 
@@ -41,36 +41,55 @@ def _ended(keeping: Future[None]) -> None:
         _log.error("Failed to show a job", exc_info=error)
 
 
+class _News:
+    """What has come since it was last looked at."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._rings = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait until something has come."""
+        await self._rings.wait()
+        self._rings.clear()
+
+    async def hear(self, stream: AsyncIterator[object]) -> None:
+        """Take whatever comes, and no more than is looked at; a stream's end is news, too."""
+        try:
+            async for one in stream:
+                if isinstance(one, JobEvent) and one.job is not None:
+                    self.version = one.job["version"]
+                self._rings.set()
+                await asyncio.sleep(_EVERY_S)  # what comes meanwhile is looked at together
+        finally:
+            self._rings.set()
+
+
 async def _keep(job_id: str, show: Show) -> None:
-    news = asyncio.Event()
-    news.set()
     async with AsyncClient() as client:
         try:
             handle = await client.job(job_id)
+            news = _News()
             streams = (client.watch(ids=[job_id]), handle.records(follow=True, tail=0))
-            ringing = [asyncio.ensure_future(_ring(stream, news)) for stream in streams]
+            hearing = [asyncio.ensure_future(news.hear(stream)) for stream in streams]
             try:
-                while True:
-                    await news.wait()
-                    news.clear()
-                    await handle.refresh()
-                    show(handle.wire, await handle.output(tail=TAIL_BYTES))
-                    if handle.wire["state"] in ENDED:
-                        return
-                    await asyncio.sleep(_EVERY_S)  # nobody would see more
+                await _show_news(handle, news, show)
             finally:
-                for task in ringing:
+                for task in hearing:
                     task.cancel()
-                await asyncio.gather(*ringing, return_exceptions=True)
+                await asyncio.gather(*hearing, return_exceptions=True)
         except TasksError:
             return  # what is shown stays as it was; a cell that asks is told what is wrong
 
 
-async def _ring(stream: AsyncIterator[object], news: asyncio.Event) -> None:
-    """Ring for whatever comes, and take no more than is looked at; ring at the end, too."""
-    try:
-        async for _ in stream:
-            news.set()
-            await asyncio.sleep(_EVERY_S)  # what comes meanwhile is looked at together
-    finally:
-        news.set()
+async def _show_news(handle: AsyncJobHandle, news: _News, show: Show) -> None:
+    """Show each of the job's states, and what it prints while no browser does that."""
+    while True:
+        await handle.refresh()
+        show(handle.wire, await handle.output(tail=TAIL_BYTES))
+        if handle.wire["state"] in ENDED:
+            return
+        await asyncio.sleep(_EVERY_S)  # nobody would see more
+        await news.wait()
+        while news.version <= handle.wire["version"] and await handle.viewers():
+            await news.wait()

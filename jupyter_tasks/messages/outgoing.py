@@ -150,6 +150,12 @@ class ExplanationMessage(Answer):
     max_running: int
 
 
+class ViewersMessage(Answer):
+    """How many live views of a job this server feeds at the moment."""
+
+    viewers: int
+
+
 class Counts(Answer):
     """What became of a bulk action."""
 

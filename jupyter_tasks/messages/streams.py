@@ -50,11 +50,15 @@ class JobEventsQuery(Message):
 
 
 class Watch(Message, tag_field="type", tag="watch"):
-    """Show me the jobs that the filter accepts, and what becomes of them."""
+    """Show me the jobs that the filter accepts, and what becomes of them.
+
+    ``view``: people look at the jobs that are named; whoever else shows them there may rest.
+    """
 
     id: StreamId
     filter: FilterMessage
     after: Seq | None = None
+    view: bool = False
 
 
 class Read(Message, tag_field="type", tag="read"):

@@ -1,5 +1,6 @@
 """Cells as jobs: real notebook kernels, a real server, and what front ends are told."""
 
+import asyncio
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from jupyter_client.manager import KernelManager
 
 from tests.eventually import eventually
 from tests.live_server import LiveServer
-from tests.stream_client import until
+from tests.stream_client import socket, until
 
 pytestmark = pytest.mark.timeout(120)
 MIME = "application/vnd.jupyter-tasks.job+json"
@@ -211,3 +212,28 @@ def test_a_job_outlives_the_kernel_that_made_it(
     kernel.end()
     go_on.write_text("now")
     assert until(server, job_id)["state"] == "succeeded"
+
+
+def test_a_cell_rests_while_a_browser_shows_the_job_live(
+    server: LiveServer, notebook: Notebook, tmp_path: Path
+) -> None:
+    go_on = tmp_path / "go on"
+    os.mkfifo(go_on)
+    lines = "for number in 1 2 3 4; do sleep 0.4; echo line $number; done"
+    job_id = shown(notebook.run(f"%%task --shell\ncat '{go_on}'; {lines}"))[MIME]["id"]
+    until(server, job_id, "running")
+    notebook.until(is_update("running"))
+
+    async def viewed() -> None:
+        async with socket(server) as browser:
+            await browser.send(type="watch", id="v", filter={"ids": [job_id]}, view=True)
+            await browser.until("live")
+            await asyncio.to_thread(go_on.write_text, "now\n")
+            await asyncio.to_thread(until, server, job_id)
+
+    start = len(notebook.published)
+    asyncio.run(viewed())
+    last = notebook.until(is_update("succeeded"))["content"]["data"]["text/plain"]
+    assert "line 4" in last
+    told = [m["content"]["data"]["text/plain"] for m in notebook.published[start:]]
+    assert not [text for text in told if "running" in text and "line" in text]

@@ -484,3 +484,38 @@ async def switches_in(server: LiveServer, seconds: float) -> int:
     await asyncio.wait({waiting}, timeout=seconds)
     waiting.cancel()
     return threads_and_switches(server) - before
+
+
+async def test_who_views_a_job_is_counted_until_the_view_ends(
+    server: LiveServer, ws: Socket, pipe: Pipe
+) -> None:
+    job = submit(server, pipe.command)
+
+    def viewers() -> int:
+        status, answer = server.ask("GET", f"tasks/api/jobs/{job}/viewers")
+        assert status == 200
+        return int(answer["viewers"])
+
+    async def is_viewed(times: int) -> None:
+        await eventually_async(lambda: asyncio.to_thread(lambda: viewers() == times))
+
+    await live(ws, "not a view", ids=[job])
+    assert viewers() == 0
+    for name in ("a", "b"):
+        await ws.send(type="watch", id=name, filter={"ids": [job]}, view=True)
+        await ws.until("live")
+    assert viewers() == 2
+    await ws.send(type="stop", id="a")
+    await is_viewed(1)
+    async with socket(server) as another:
+        await another.send(type="watch", id=1, filter={"ids": [job]}, view=True)
+        await another.until("live")
+        assert viewers() == 2
+    await is_viewed(1)
+    pipe.write(b"")
+
+
+async def test_a_view_names_its_jobs(ws: Socket) -> None:
+    await ws.send(type="watch", id="v", filter={"state": "running"}, view=True)
+    [error] = await ws.until("error")
+    assert "ids" in error["message"]
