@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
+from jupyter_tasks import units
 from jupyter_tasks._version import __version__
-from jupyter_tasks.cli import exits, units
+from jupyter_tasks.cli import exits
 from jupyter_tasks.model import State
 
 EXAMPLES: Final = """\

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any, Final
 
-from jupyter_tasks.cli import exits, words
+from jupyter_tasks import words
+from jupyter_tasks.cli import exits
 from jupyter_tasks.cli.board import Board
 from jupyter_tasks.cli.desk import Desk
 from jupyter_tasks.client import JobHandle

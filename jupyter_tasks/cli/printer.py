@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-from jupyter_tasks.cli import tables, words
+from jupyter_tasks import words
+from jupyter_tasks.cli import tables
 
 
 class OutputFailed(Exception):

@@ -15,7 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from jupyter_tasks.cli import tables, units, words
+from jupyter_tasks import units, words
+from jupyter_tasks.cli import tables
 from jupyter_tasks.cli.board import Board
 from jupyter_tasks.model import State
 

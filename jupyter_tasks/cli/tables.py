@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from jupyter_tasks.cli import units, words
+from jupyter_tasks import units, words
 
 Wire = Mapping[str, Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from IPython.display import DisplayHandle, display
 
+from jupyter_tasks import views
 from jupyter_tasks.client import AsyncClient, JobHandle
 from jupyter_tasks.errors import TasksError
-from jupyter_tasks.magics import views
 from jupyter_tasks.magics.live import TAIL_BYTES, Live
 from jupyter_tasks.model import ENDED
 

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
-from jupyter_tasks.cli import tables, units, words
+from jupyter_tasks import units, words
+from jupyter_tasks.cli import tables
 from jupyter_tasks.cli.arguments import parsed_by
 from jupyter_tasks.cli.desk import environment
 from jupyter_tasks.client import Client

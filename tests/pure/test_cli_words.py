@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from jupyter_tasks import errors
-from jupyter_tasks.cli import exits, screen, tables, units, words
+from jupyter_tasks import errors, units, words
+from jupyter_tasks.cli import exits, screen, tables
 from jupyter_tasks.cli.arguments import parse
 from jupyter_tasks.cli.board import Board
 from jupyter_tasks.cli.following import last_lines, record_json

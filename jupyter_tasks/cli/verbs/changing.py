@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from jupyter_tasks.cli import exits, words
+from jupyter_tasks import words
+from jupyter_tasks.cli import exits
 from jupyter_tasks.cli.desk import Desk, filter_options, job_options
 from jupyter_tasks.client import JobHandle
 from jupyter_tasks.errors import BadMessage, CallerError

@@ -2,7 +2,8 @@
 
 import argparse
 
-from jupyter_tasks.cli import exits, words
+from jupyter_tasks import words
+from jupyter_tasks.cli import exits
 from jupyter_tasks.cli.board import Board
 from jupyter_tasks.cli.desk import Desk, filter_options
 from jupyter_tasks.cli.following import (

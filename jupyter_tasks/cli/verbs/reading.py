@@ -2,7 +2,8 @@
 
 import argparse
 
-from jupyter_tasks.cli import exits, tables, words
+from jupyter_tasks import words
+from jupyter_tasks.cli import exits, tables
 from jupyter_tasks.cli.desk import Desk, filter_options
 
 

@@ -2,8 +2,8 @@
 
 import argparse
 
-from jupyter_tasks import report
-from jupyter_tasks.cli import exits, units
+from jupyter_tasks import report, units
+from jupyter_tasks.cli import exits
 from jupyter_tasks.cli.desk import Desk
 from jupyter_tasks.errors import BadMessage
 

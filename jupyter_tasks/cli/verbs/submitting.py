@@ -2,7 +2,8 @@
 
 import argparse
 
-from jupyter_tasks.cli import exits, words
+from jupyter_tasks import words
+from jupyter_tasks.cli import exits
 from jupyter_tasks.cli.desk import Desk, code_spec, job_options
 from jupyter_tasks.cli.following import follow_output, tell_failure, wait_for
 from jupyter_tasks.cli.printer import OutputFailed

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
-from jupyter_tasks.cli import words
+from jupyter_tasks import words
 from jupyter_tasks.model import ENDED, State
 
 Wire = Mapping[str, Any]

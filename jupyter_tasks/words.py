@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jupyter_tasks.cli.units import duration
 from jupyter_tasks.model import ENDED, State
+from jupyter_tasks.units import duration
 
 Wire = Mapping[str, Any]
 
