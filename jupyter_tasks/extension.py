@@ -117,6 +117,9 @@ class TasksExtension(ExtensionApp):
         self._place = asleep.Place(
             state_dir=state, runtime_dir=runtime, socket=runtime / f"server-{digest}.sock"
         )
+        assert self.serverapp is not None
+        contents: Any = self.serverapp.contents_manager
+        contents.register_pre_save_hook(self._before_save)
 
     def initialize_handlers(self) -> None:
         """Put a gate where our routes will be."""
@@ -150,6 +153,18 @@ class TasksExtension(ExtensionApp):
             return None
         running = self._engine.running
         return {"running_jobs": running} if running else None
+
+    def _before_save(self, model: dict[str, Any], **_: Any) -> None:
+        """What a notebook shows of jobs is true when it is saved."""
+        if model.get("type") != "notebook":
+            return
+        from jupyter_tasks import views  # noqa: PLC0415 - see ``asleep``
+
+        if shown := views.shown_jobs(model.get("content")):
+            from jupyter_tasks.handlers.saving import keep_true  # noqa: PLC0415 - as above
+
+            assert self._place is not None
+            keep_true(shown, state_dir=self._place.state_dir, database=self._place.database)
 
     # -- asleep and awake ----------------------------------------------------------------------------
 

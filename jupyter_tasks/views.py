@@ -1,7 +1,7 @@
 """What a cell shows of a job: a line of text, and a piece of HTML that needs nothing around it. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ MIME: Final = "application/vnd.jupyter-tasks.job+json"
 _ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LINES: Final = 20
+_ID: Final = re.compile(r"[0-9a-f]{16}")
 #: The page's own colours, which follow its theme; elsewhere those that suit light and dark.
 _GOOD = "var(--jp-success-color0, #388e3c)"
 _BAD = "var(--jp-error-color0, #e53935)"
@@ -38,6 +39,16 @@ def bundle(job: Wire, tail: str, now: float) -> dict[str, Any]:
     }
 
 
+def is_of(data: Mapping[str, Any], job: Wire) -> bool:
+    """Whether a bundle tells of the job at this very version."""
+    told = data.get("text/html", "")
+    return _mark(job) in (told if isinstance(told, str) else "".join(map(str, told)))
+
+
+def _mark(job: Wire) -> str:
+    return f'data-job="{job["id"]}" data-version="{job["version"]}"'
+
+
 def text(job: Wire, tail: str, now: float) -> str:
     """The job in a line, then the end of its output."""
     told = (
@@ -53,7 +64,7 @@ def html(job: Wire, tail: str, now: float) -> str:
     """The same to look at, in the colours of whatever page it stands in."""
     colour = _COLOURS.get(State(job["state"]), _CALM)
     parts = [
-        f'<div style="border-left: 3px solid {colour}; padding-left: 0.6em">',
+        f'<div {_mark(job)} style="border-left: 3px solid {colour}; padding-left: 0.6em">',
         f"<b>{escape(words.plain(job['name']))}</b> ",
         f'<span style="color: {colour}">{words.icon(job["state"])} {escape(words.state(job))}</span> ',
         f"<code>{job['id'][:8]}</code> {escape(words.took(job, now))}",
@@ -79,3 +90,34 @@ def _bar(job: Wire, now: float) -> str:
     if part is None or job["state"] in ENDED:
         return f"<div>{escape(told)}</div>" if told else ""
     return f'<div><progress value="{part:.4f}" max="1"></progress> {escape(told)}</div>'
+
+
+def shown_jobs(notebook: Any) -> dict[str, list[dict[str, Any]]]:
+    """The jobs that a notebook's outputs show: id -> the MIME bundles that show it.
+
+    ``notebook`` is what a client sent: nothing is taken for granted.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for data in _bundles(notebook):
+        told = data.get(MIME)
+        job_id = told.get("id") if isinstance(told, dict) else None
+        if isinstance(job_id, str) and _ID.fullmatch(job_id):
+            found.setdefault(job_id, []).append(data)
+    return found
+
+
+def _bundles(notebook: Any) -> Iterator[dict[str, Any]]:
+    for cell in _dicts(_list(notebook, "cells")):
+        for output in _dicts(_list(cell, "outputs")):
+            data = output.get("data")
+            if isinstance(data, dict):
+                yield data
+
+
+def _list(of: Any, name: str) -> list[Any]:
+    value = of.get(name) if isinstance(of, dict) else None
+    return value if isinstance(value, list) else []
+
+
+def _dicts(values: list[Any]) -> Iterator[dict[str, Any]]:
+    return (value for value in values if isinstance(value, dict))
