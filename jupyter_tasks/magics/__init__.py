@@ -5,6 +5,7 @@ from typing import Any
 
 def load(shell: Any) -> None:
     """Give the shell our magics; a second time changes nothing that runs."""
-    from jupyter_tasks.magics.magics import TaskMagics  # noqa: PLC0415 - IPython is the caller's
+    from jupyter_tasks.magics import completing, magics  # noqa: PLC0415 - IPython is the caller's
 
-    shell.register_magics(TaskMagics(shell))
+    shell.register_magics(magics.TaskMagics(shell))
+    completing.register(shell, magics.OPTIONS, magics.ASKS)

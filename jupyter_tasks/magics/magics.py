@@ -115,12 +115,12 @@ class TaskMagics(Magics):
 
     def _ask(self, line: str) -> CellJob | None:
         asked = _words(line)
-        if len(asked) != 2 or asked[0] not in _ASKS:
-            raise UsageError(f"Write %task {' | '.join(_ASKS)}, then the id of a job.")
+        if len(asked) != 2 or asked[0] not in ASKS:
+            raise UsageError(f"Write %task {' | '.join(ASKS)}, then the id of a job.")
         job = CellJob(self._client.job(asked[1]), self._live)
         if asked[0] == "attach":
             return job
-        print(_ASKS[asked[0]](job))  # noqa: T201 - a magic prints
+        print(ASKS[asked[0]](job))  # noqa: T201 - a magic prints
         return None
 
 
@@ -146,7 +146,8 @@ def _cancel(job: CellJob) -> str:
     return f"Job {job.id[:8]} is asked to end."
 
 
-_ASKS: dict[str, Callable[[CellJob], str]] = {
+#: What %task can be asked.
+ASKS: dict[str, Callable[[CellJob], str]] = {
     "show": _show,
     "logs": CellJob.logs,
     "explain": _explain,
@@ -170,5 +171,8 @@ def _spec(given: argparse.Namespace, cell: str) -> dict[str, Any]:
     where = {"kernel": given.kernel} if given.kernel else {"python": sys.executable}
     return {"kind": "code", "source": cell, **where}
 
+
+#: What %%task can be told.
+OPTIONS = tuple(word for action in _parser()._actions for word in action.option_strings)  # noqa: SLF001 - nothing else tells them
 
 TaskMagics.task.__doc__ = f"{TaskMagics.task.__doc__}\n\n{_parser().format_help()}"

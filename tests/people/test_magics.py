@@ -37,6 +37,14 @@ class Notebook:
             if is_idle and message["parent_header"].get("msg_id") == request:
                 return self.published[start:]
 
+    def completed(self, source: str) -> list[str]:
+        """What may stand at the end of that source."""
+        request = self._client.complete(source)
+        while True:
+            reply = self._client.get_shell_msg(timeout=_WITHIN_S)
+            if reply["parent_header"]["msg_id"] == request:
+                return list(reply["content"]["matches"])
+
     def text(self, source: str) -> str:
         """What a cell prints."""
         return "".join(m["content"]["text"] for m in self.run(source) if m["msg_type"] == "stream")
@@ -237,3 +245,13 @@ def test_a_cell_rests_while_a_browser_shows_the_job_live(
     assert "line 4" in last
     told = [m["content"]["data"]["text/plain"] for m in notebook.published[start:]]
     assert not [text for text in told if "running" in text and "line" in text]
+
+
+def test_options_kernels_words_and_jobs_are_completed(notebook: Notebook) -> None:
+    assert "--timeout" in notebook.completed("%%task --ti")
+    assert "--shell" in notebook.completed("%%task my job --")
+    assert "python3" in notebook.completed("%%task --kernel pyt")
+    assert notebook.completed("%task ex") == ["explain"]
+    job_id = shown(notebook.run("%%task --wait\n1"))[MIME]["id"]
+    assert job_id[:8] in notebook.completed(f"%task logs {job_id[:4]}")
+    assert "--timeout" not in notebook.completed("%%task --kernel pyt")
