@@ -15,8 +15,15 @@ TESTS ?= tests
 COVERAGE ?=
 BENCHMARKS ?= tests/benchmarks
 ready = $(VENV)/.ready-$(1)
+# A Node of our own, and none that the machine may have.
+JLPM = cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" jlpm
+FRONT := $(shell find labextension/src labextension/style labextension/package.json labextension/yarn.lock)
+BUILT := jupyter_tasks/labextension/static/style.js
+LINKED := $(VENV)/share/jupyter/labextensions/jupyter-tasks
 
-.PHONY: help demo test cov check format bench docs diagram wheel clean
+.PHONY: help demo test cov check format labextension watch bench docs diagram wheel clean
+# Two installations into one environment, or two builds in one folder, would spoil each other.
+.NOTPARALLEL:
 
 help: ## List all targets
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -24,11 +31,11 @@ help: ## List all targets
 demo: $(call ready,demo) ## Train on handwritten digits, kill the server in the middle, lose nothing (2 minutes)
 	@$(BIN)/python notebooks/demo/demo.py
 
-test: $(if $(COVERAGE),cov,$(call ready,test)) ## Run all tests (with COVERAGE=1: as make cov)
+test: $(if $(COVERAGE),cov,$(VENV)/.built) ## Run all tests (with COVERAGE=1: as make cov)
 	@$(if $(COVERAGE),,$(BIN)/python -m pytest $(TESTS))
 
 # What a process that was killed has written half cannot be combined and stays behind.
-cov: $(call ready,test) ## Run all tests and measure coverage, subprocesses included; fails below 90 %
+cov: $(VENV)/.built ## Run all tests and measure coverage, subprocesses included; fails below 90 %
 	@$(BIN)/python -m coverage erase
 	@status=0; JUPYTER_TASKS_COVERAGE=1 $(BIN)/python -m coverage run -m pytest $(TESTS) || status=$$?; \
 	$(BIN)/python -m coverage combine --quiet; \
@@ -40,10 +47,19 @@ check: $(call ready,check) ## Check imports, style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@[ -d labextension/node_modules ] || ($(JLPM) install)
+	@$(JLPM) check
 
 format: $(call ready,check) ## Format the code and mend what can be mended safely
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+labextension: ## Build what runs in the browser anew; reload the page to see it
+	@rm -f $(VENV)/.built $(BUILT)
+	@$(MAKE) $(VENV)/.built
+
+watch: $(VENV)/.built ## Build it anew at each change, until Ctrl-C
+	@$(JLPM) watch
 
 bench: $(call ready,test) ## Measure speed beside other programs (a few minutes)
 	@$(BIN)/python -m pytest -m benchmark -p no:randomly --timeout=0 -s $(BENCHMARKS)
@@ -60,6 +76,7 @@ wheel: $(VENV)/.made ## Build the wheel into dist/
 
 clean: ## Remove .venv and everything that was built
 	@rm -rf $(VENV) build dist htmlcov docs/_build .coverage .coverage.* \
+	  jupyter_tasks/labextension labextension/lib labextension/node_modules \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -68,6 +85,13 @@ clean: ## Remove .venv and everything that was built
 $(VENV)/.ready-%: pyproject.toml | $(VENV)/.made
 	@echo "Installing jupyter_tasks and what 'make $*' needs into $(VENV) (once, about a minute)"
 	@$(PIP) install --editable '.[$*]'
+	@touch $@
+
+# The installation has built it where it was missing; here it is built where its sources are newer.
+$(VENV)/.built: $(FRONT) | $(call ready,test)
+	@if [ ! -e $(BUILT) ] || [ -n "$$(find $(FRONT) -newer $(BUILT))" ]; then \
+	  ($(JLPM) install); ($(JLPM) build); touch $(BUILT); fi
+	@rm -rf $(LINKED) && mkdir -p $(dir $(LINKED)) && ln -s $(CURDIR)/jupyter_tasks/labextension $(LINKED)
 	@touch $@
 
 # A Python that can make a virtual environment: the one that was named, python3, then newer to older.

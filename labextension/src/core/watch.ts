@@ -1,0 +1,107 @@
+/** One watch for all jobs that a page shows. */
+
+import type { Job } from './job.ts';
+import type { Link } from './link.ts';
+import type { Answer, Request, Stream } from './messages.ts';
+
+/** What becomes of one job that is watched. */
+export interface Watcher {
+  /** The job is like this now. */
+  seen(job: Job): void;
+  /** The server does not know it, or no longer. */
+  unknown(why: 'never' | 'deleted'): void;
+  /** It does not tell; it is asked again. */
+  refused(words: string): void;
+}
+
+const ID = 'jobs';
+const TRY_AGAIN_MS = 3000;
+
+export class JobWatch implements Stream {
+  constructor(link: Link) {
+    this._link = link;
+  }
+
+  /** Tell of the job from now on; as often as it is asked for, until each has called what is returned. */
+  add(job: string, watcher: Watcher): () => void {
+    const watchers = this._watchers.get(job) ?? new Set();
+    this._watchers.set(job, watchers.add(watcher));
+    this._askSoon();
+    return () => {
+      if (watchers.delete(watcher) && watchers.size === 0 && this._watchers.get(job) === watchers) {
+        this._watchers.delete(job);
+        this._askSoon();
+      }
+    };
+  }
+
+  request(): Request | null {
+    const ids = [...this._watchers.keys()];
+    this._missing = new Set(ids);
+    const after = this._seq === null ? {} : { after: this._seq };
+    return { type: 'watch', id: ID, filter: { ids }, view: true, ...after };
+  }
+
+  answer(message: Answer): void {
+    switch (message.type) {
+      case 'snapshot':
+        message.jobs.forEach(job => this._seen(job));
+        if (!message.more) {
+          this._missing.forEach(job => this._tell(job, watcher => watcher.unknown('never')));
+        }
+        break;
+      case 'job':
+        this._seq = message.seq;
+        this._seen(message.job);
+        break;
+      case 'gone':
+        this._seq = message.seq;
+        if (message.why === 'deleted') {
+          this._tell(message.job, watcher => watcher.unknown('deleted'));
+        }
+        break;
+      case 'live':
+        this._seq = message.seq;
+        break;
+      case 'reset':
+        this._missing = new Set(this._watchers.keys());
+        break;
+      case 'error':
+        this._watchers.forEach((_, job) =>
+          this._tell(job, watcher => watcher.refused(message.message))
+        );
+        setTimeout(() => this._askSoon(), TRY_AGAIN_MS);
+    }
+  }
+
+  private _seen(job: Job): void {
+    this._missing.delete(job.id);
+    this._tell(job.id, watcher => watcher.seen(job));
+  }
+
+  private _tell(job: string, what: (watcher: Watcher) => void): void {
+    this._watchers.get(job)?.forEach(what);
+  }
+
+  /** Many views come and go together: one question for all of them. */
+  private _askSoon(): void {
+    if (!this._isAsking) {
+      this._isAsking = true;
+      queueMicrotask(() => {
+        this._isAsking = false;
+        this._seq = null; // other jobs than before: their present state is wanted, too
+        if (this._watchers.size > 0) {
+          this._link.begin(ID, this);
+        } else {
+          this._link.end(ID);
+        }
+      });
+    }
+  }
+
+  private readonly _link: Link;
+  private readonly _watchers = new Map<string, Set<Watcher>>();
+  private _missing = new Set<string>();
+  private _seq: number | null = null;
+  private _isAsking = false;
+}

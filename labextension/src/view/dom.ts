@@ -1,0 +1,29 @@
+/** Making and changing elements; text is only ever set as text. */
+
+/** A new element of our own class, inside `parent`. */
+export function made<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  name: string,
+  parent: Element | null = null
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  element.className = `jp-tasks-${name}`;
+  parent?.append(element);
+  return element;
+}
+
+/** A button that the keyboard reaches. */
+export function button(name: string, parent: Element, act: () => void): HTMLButtonElement {
+  const element = made('button', name, parent);
+  element.type = 'button';
+  element.addEventListener('click', act);
+  return element;
+}
+
+/** Set the text where it differs: what stays the same is neither drawn nor read out again. */
+export function say(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) {
+    element.textContent = text;
+  }
+  element.hidden = text === '';
+}

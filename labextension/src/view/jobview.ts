@@ -1,0 +1,177 @@
+/** One job, live, as long as it is on the page: in a cell's output, or in a view of its own. */
+
+import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import type { Message } from '@lumino/messaging';
+import { Panel } from '@lumino/widgets';
+
+import { hasEnded } from '../core/job.ts';
+import type { JobView, JobViewOptions } from '../core/view.ts';
+import type { LivePage } from '../live/page.ts';
+import { Refused, type Action } from '../live/server.ts';
+import { HeadView } from './headview.ts';
+import { OutputView } from './outputview.ts';
+
+export interface JobWidgetOptions {
+  readonly page: LivePage;
+  readonly rendermime: IRenderMimeRegistry;
+  readonly bounds: JobViewOptions;
+  readonly isTrusted: boolean;
+  /** Show the job in a view of its own; null where it is in one. */
+  readonly open: ((id: string) => void) | null;
+}
+
+/** Drawing more often would cost more than anybody sees. */
+const DRAW_EVERY_MS = 80;
+const TICK_MS = 1000;
+
+export class JobWidget extends Panel {
+  constructor(id: string, options: JobWidgetOptions) {
+    super();
+    this.addClass('jp-tasks-Job');
+    this.node.dataset['job'] = id;
+    this._options = options;
+    this._isTrusted = options.isTrusted;
+    this._view = options.page.view(id, options.bounds, () => this._drawSoon());
+    const actions = {
+      cancel: () => void this._act('cancel'),
+      restart: () => void this._act('restart'),
+      open: () => options.open?.(id),
+      copyId: () => void navigator.clipboard?.writeText(id)
+    };
+    this._head = new HeadView(id, actions, options.open !== null);
+    this._output = new OutputView(options.rendermime);
+    this.addWidget(this._head);
+    this.addWidget(this._output);
+    this._seen = new IntersectionObserver(entries => this._look(entries), { rootMargin: '200px' });
+    this._draw();
+  }
+
+  set isTrusted(value: boolean) {
+    if (value !== this._isTrusted) {
+      this._isTrusted = value;
+      this._drawSoon();
+    }
+  }
+
+  override dispose(): void {
+    if (!this.isDisposed) {
+      this._leave();
+      super.dispose();
+    }
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this._options.page.linkChanged.connect(this._drawSoon, this);
+    this._view.open();
+    this._seen.observe(this.node);
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    this._leave();
+    super.onBeforeDetach(message);
+  }
+
+  private _leave(): void {
+    this._seen.disconnect();
+    this._options.page.linkChanged.disconnect(this._drawSoon, this);
+    this._view.close();
+    this._isSeen = false;
+    clearInterval(this._ticking);
+    this._ticking = undefined;
+    clearTimeout(this._drawing);
+    this._drawing = undefined;
+  }
+
+  private _look(entries: IntersectionObserverEntry[]): void {
+    this._isSeen = entries[entries.length - 1]?.isIntersecting === true;
+    this._view.look(this._isSeen);
+    this._drawSoon();
+  }
+
+  private async _act(action: Action): Promise<void> {
+    this._isBusy = true;
+    this._problem = '';
+    this._draw();
+    try {
+      await this._options.page.server.act(this._view.id, action);
+    } catch (error) {
+      if (!(error instanceof Refused)) {
+        throw error;
+      }
+      this._problem = error.message;
+    } finally {
+      this._isBusy = false;
+      this._draw();
+    }
+  }
+
+  private _drawSoon(): void {
+    if (this._drawing === undefined && this.isAttached) {
+      const wait = Math.max(0, this._drawnAt + DRAW_EVERY_MS - Date.now());
+      this._drawing = window.setTimeout(() => {
+        this._drawing = undefined;
+        this._draw();
+      }, wait);
+    }
+  }
+
+  private _draw(): void {
+    if (this.isDisposed) {
+      return;
+    }
+    const { job, outputs, isComplete } = this._view;
+    const { link } = this._options.page;
+    this._drawnAt = Date.now();
+    this.node.dataset['state'] = this._view.missing ?? job?.state ?? 'unknown';
+    this.node.dataset['live'] = String(link.isLive && job !== null && this._view.missing === null);
+    this.node.dataset['complete'] = String(isComplete);
+    this._head.draw(this._view.missing === null ? job : null, this._isBusy, Date.now() / 1000);
+    this._head.tell(this._words());
+    const isCompact = job !== null && hasEnded(job) && job.state !== 'failed';
+    this._output.draw(outputs.blocks, { isCompact, isTrusted: this._isTrusted });
+    this._tick(job?.state === 'running' && this._isSeen);
+  }
+
+  private _tick(isTicking: boolean): void {
+    if (isTicking && this._ticking === undefined) {
+      this._ticking = window.setInterval(
+        () => this._head.tick(this._view.job, Date.now() / 1000),
+        TICK_MS
+      );
+    } else if (!isTicking) {
+      clearInterval(this._ticking);
+      this._ticking = undefined;
+    }
+  }
+
+  /** What people should know besides: the worst first. */
+  private _words(): string {
+    const { id, missing, refusal, job } = this._view;
+    const { link } = this._options.page;
+    if (missing === 'never') {
+      return `This server does not know job ${id}. It ran on another server, or was removed.`;
+    }
+    if (missing === 'deleted') {
+      return `Job ${id} was deleted.`;
+    }
+    if (!link.isLive && this.isAttached) {
+      const waiting = job ? 'The connection is lost; trying again.' : 'Connecting …';
+      return link.trouble ?? waiting;
+    }
+    return this._problem || refusal || '';
+  }
+
+  private readonly _options: JobWidgetOptions;
+  private readonly _view: JobView;
+  private readonly _head: HeadView;
+  private readonly _output: OutputView;
+  private readonly _seen: IntersectionObserver;
+  private _isTrusted: boolean;
+  private _isSeen = false;
+  private _isBusy = false;
+  private _problem = '';
+  private _drawnAt = 0;
+  private _drawing: number | undefined;
+  private _ticking: number | undefined;
+}

@@ -1,0 +1,60 @@
+/** All outputs of a job below each other, in their order; what stays is kept as it is on the page. */
+
+import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { Panel, Widget } from '@lumino/widgets';
+
+import type { Block } from '../core/outputs.ts';
+import { RichView } from './richview.ts';
+import { TextView } from './textview.ts';
+
+export class OutputView extends Panel {
+  constructor(rendermime: IRenderMimeRegistry) {
+    super();
+    this.addClass('jp-tasks-Output');
+    this._rendermime = rendermime;
+  }
+
+  draw(blocks: readonly Block[], how: { isCompact: boolean; isTrusted: boolean }): void {
+    const keys = new Set(blocks.map(block => block.key));
+    this._views.forEach((view, key) => {
+      if (!keys.has(key)) {
+        view.dispose();
+        this._views.delete(key);
+      }
+    });
+    for (const block of blocks) {
+      const view = this._views.get(block.key) ?? this._made(block);
+      if (block.kind === 'text') {
+        (view as TextView).draw(how.isCompact);
+      } else if (block.kind === 'rich') {
+        (view as RichView).draw(block.output, how.isTrusted);
+      }
+    }
+  }
+
+  /** New blocks always come behind those that are there. */
+  private _made(block: Block): Widget {
+    const view = this._viewOf(block);
+    this._views.set(block.key, view);
+    this.addWidget(view);
+    return view;
+  }
+
+  private _viewOf(block: Block): Widget {
+    switch (block.kind) {
+      case 'text':
+        return new TextView(block.terminal.screen);
+      case 'rich':
+        return new RichView(this._rendermime);
+      case 'remark': {
+        const view = new Widget();
+        view.addClass('jp-tasks-Remark');
+        view.node.textContent = block.words;
+        return view;
+      }
+    }
+  }
+
+  private readonly _rendermime: IRenderMimeRegistry;
+  private readonly _views = new Map<number, Widget>();
+}

@@ -1,0 +1,50 @@
+/** One rich output of a job, drawn by whatever renderer the front end has for it. */
+
+import {
+  OutputModel,
+  type IRenderMime,
+  type IRenderMimeRegistry
+} from '@jupyterlab/rendermime';
+import { Panel } from '@lumino/widgets';
+
+import type { RichOutput } from '../core/outputs.ts';
+
+type Value = OutputModel['toJSON'] extends () => infer Json ? Json : never;
+
+export class RichView extends Panel {
+  constructor(rendermime: IRenderMimeRegistry) {
+    super();
+    this.addClass('jp-tasks-Rich');
+    this._rendermime = rendermime;
+  }
+
+  /** Draw it. In a document that is not trusted no script of it runs. */
+  draw(output: RichOutput, isTrusted: boolean): void {
+    if (output === this._output && isTrusted === this._isTrusted) {
+      return;
+    }
+    this._output = output;
+    this._isTrusted = isTrusted;
+    const model = new OutputModel({ value: output as Value, trusted: isTrusted });
+    const mime = this._rendermime.preferredMimeType(model.data, isTrusted ? 'any' : 'ensure');
+    if (mime === undefined || mime !== this._mime) {
+      this._renderer?.dispose();
+      this._renderer = mime === undefined ? null : this._rendermime.createRenderer(mime);
+      this._mime = mime;
+      if (this._renderer !== null) {
+        this.addWidget(this._renderer);
+      }
+    }
+    void this._renderer?.renderModel(model).catch(error => this._failed(error as Error));
+  }
+
+  private _failed(error: Error): void {
+    this.node.textContent = `This output cannot be shown: ${error.message}`;
+  }
+
+  private readonly _rendermime: IRenderMimeRegistry;
+  private _output: RichOutput | null = null;
+  private _renderer: IRenderMime.IRenderer | null = null;
+  private _mime: string | undefined;
+  private _isTrusted = false;
+}

@@ -1,0 +1,127 @@
+/** The end of a program's text: coloured lines that follow what is written as long as nobody scrolls up. */
+
+import { Widget } from '@lumino/widgets';
+
+import type { Line, Screen } from '../core/screen.ts';
+import type { Colour, Style } from '../core/style.ts';
+import { plain } from '../core/words.ts';
+import { made, say } from './dom.ts';
+
+/** So many lines are shown of a job that has ended before one is asked to look at the rest. */
+const FEW_LINES = 5;
+const NEAR_PX = 8;
+
+export class TextView extends Widget {
+  constructor(screen: Screen) {
+    super({ node: document.createElement('details') });
+    this.addClass('jp-tasks-Text');
+    this._screen = screen;
+    this._summary = made('summary', 'Text-summary', this.node);
+    this._lines = made('pre', 'Text-lines', this.node);
+    this._lines.tabIndex = 0;
+    this._lines.setAttribute('role', 'region');
+    this._lines.setAttribute('aria-label', 'Output');
+    this.details.open = true;
+  }
+
+  /** Draw what has changed. `isCompact`: all but a few lines wait behind a summary. */
+  draw(isCompact: boolean): void {
+    const follows = this._isAtEnd();
+    this._drawLines();
+    this._fold(isCompact);
+    if (follows) {
+      this._lines.scrollTop = this._lines.scrollHeight;
+    }
+  }
+
+  private get details(): HTMLDetailsElement {
+    return this.node as HTMLDetailsElement;
+  }
+
+  private _drawLines(): void {
+    const { first, end } = this._screen;
+    const changed = this._screen.takeChanged();
+    const gone = Math.min(first - this._first, this._lines.childElementCount);
+    for (let count = 0; count < gone; count++) {
+      this._lines.firstElementChild?.remove();
+    }
+    this._first = first;
+    while (this._first + this._lines.childElementCount > end) {
+      this._lines.lastElementChild?.remove();
+    }
+    const known = this._first + this._lines.childElementCount;
+    for (let number = Math.max(first, changed); number < Math.min(known, end); number++) {
+      this._lines.children[number - first]?.replaceWith(drawn(this._screen.line(number)));
+    }
+    const added = document.createDocumentFragment();
+    for (let number = known; number < end; number++) {
+      added.append(drawn(this._screen.line(number)));
+    }
+    this._lines.append(added);
+  }
+
+  /** Whoever has opened or closed it by hand keeps it so. */
+  private _fold(isCompact: boolean): void {
+    const count = this._lines.childElementCount;
+    const folds = isCompact && count > FEW_LINES;
+    if (folds !== this._isFolded) {
+      this._isFolded = folds;
+      this.toggleClass('jp-tasks-mod-folded', folds);
+      this.details.open = !folds || this.node.contains(document.activeElement);
+    }
+    const last = plain(this._lines.lastElementChild?.textContent ?? '');
+    say(this._summary, folds ? `${count} lines of output: ${last}` : '');
+  }
+
+  private _isAtEnd(): boolean {
+    const { scrollTop, scrollHeight, clientHeight } = this._lines;
+    return scrollHeight - scrollTop - clientHeight < NEAR_PX;
+  }
+
+  private readonly _screen: Screen;
+  private readonly _summary: HTMLElement;
+  private readonly _lines: HTMLPreElement;
+  private _first = 0;
+  private _isFolded = false;
+}
+
+function drawn(line: Line): HTMLElement {
+  const element = document.createElement('div');
+  for (const { text, style } of line) {
+    element.append(isPlain(style) ? text : span(text, style));
+  }
+  return element;
+}
+
+function isPlain(style: Style): boolean {
+  return !style.isError && !style.weights.length && style.colour === null && style.ground === null;
+}
+
+function span(text: string, style: Style): HTMLElement {
+  const element = document.createElement('span');
+  element.textContent = text;
+  element.classList.add(...style.weights.map(weight => `jp-tasks-mod-${weight}`));
+  element.classList.toggle('jp-tasks-mod-err', style.isError);
+  const isInverse = style.weights.includes('inverse');
+  const [colour, ground] = isInverse ? [style.ground, style.colour] : [style.colour, style.ground];
+  element.style.color = colour === null ? '' : css(colour);
+  element.style.backgroundColor = ground === null ? '' : css(ground);
+  return element;
+}
+
+/** The sixteen named colours are the theme's, the other ones what they are everywhere. */
+function css(colour: Colour): string {
+  if (typeof colour === 'string') {
+    return colour;
+  }
+  if (colour < 16) {
+    return `var(--jp-tasks-ansi-${colour})`;
+  }
+  if (colour >= 232) {
+    const grey = 8 + (colour - 232) * 10;
+    return `rgb(${grey}, ${grey}, ${grey})`;
+  }
+  const level = (part: number): number => (part % 6 === 0 ? 0 : 55 + (part % 6) * 40);
+  const cube = colour - 16;
+  return `rgb(${level(Math.floor(cube / 36))}, ${level(Math.floor(cube / 6))}, ${level(cube)})`;
+}
