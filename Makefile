@@ -77,6 +77,9 @@ wheel: $(VENV)/.made ## Build the wheel into dist/
 clean: ## Remove .venv and everything that was built
 	@rm -rf $(VENV) build dist htmlcov docs/_build .coverage .coverage.* \
 	  jupyter_tasks/labextension labextension/lib labextension/node_modules \
+	@touch $@
+
+	@rm -rf $(VENV) .venv-oldest build dist htmlcov docs/_build .coverage .coverage.* \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -87,11 +90,20 @@ $(VENV)/.ready-%: pyproject.toml | $(VENV)/.made
 	@$(PIP) install --editable '.[$*]'
 	@touch $@
 
+<<<<<<< HEAD
 # The installation has built it where it was missing; here it is built where its sources are newer.
 $(VENV)/.built: $(FRONT) | $(call ready,test)
 	@if [ ! -e $(BUILT) ] || [ -n "$$(find $(FRONT) -newer $(BUILT))" ]; then \
 	  ($(JLPM) install); ($(JLPM) build); touch $(BUILT); fi
 	@rm -rf $(LINKED) && mkdir -p $(dir $(LINKED)) && ln -s $(CURDIR)/jupyter_tasks/labextension $(LINKED)
+=======
+# The oldest JupyterLab, Notebook and ipykernel that are supported, for the tests that look at them.
+.venv-oldest/.ready: pyproject.toml $(VENV)/.made
+	@echo "Installing jupyter_tasks and the oldest JupyterLab that it supports into .venv-oldest (once, about a minute)"
+	@$(BIN)/python -m venv --clear .venv-oldest
+	@.venv-oldest/bin/python -m pip --disable-pip-version-check -qq install --editable . \
+	  'jupyterlab==4.2.*' 'notebook==7.2.*' 'ipykernel==6.29.*'
+>>>>>>> 025a770 (Run bash's kernel and the oldest supported ipykernel in the tests)
 	@touch $@
 
 # A Python that can make a virtual environment: the one that was named, python3, then newer to older.

@@ -49,8 +49,13 @@ class LiveServer:
         token: str = "a-token-for-tests",  # noqa: S107 - a test's own
         extension: bool = True,
         home: Path | None = None,
+        app: str = "jupyter_server",
+        python: str = sys.executable,
     ) -> None:
-        """Prepare folders (or share those of another server by its ``home``); starts nothing."""
+        """Prepare folders (or share those of another server by its ``home``); starts nothing.
+
+        ``app``: the module that is run, ``jupyterlab`` for example, by that interpreter.
+        """
         self._owns_home = home is None
         # Short: a UNIX socket's path may have 107 characters.
         self.home = home or Path(tempfile.mkdtemp(prefix="jt-"))
@@ -60,6 +65,7 @@ class LiveServer:
             options,
             extension,
         )
+        self.app, self.python = app, python
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{base_url}"
         self.root_dir = self._folder("root")
@@ -190,7 +196,7 @@ class LiveServer:
     def _command(self) -> list[str]:
         extensions = {"jupyter_tasks": self.extension, "jupyter_server_terminals": False}
         return [
-            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
+            *(self.python, "-m", self.app, "--no-browser", "--allow-root"),
             f"--ServerApp.jpserver_extensions={extensions}",
             f"--ServerApp.port={self.port}",
             "--ServerApp.port_retries=0",

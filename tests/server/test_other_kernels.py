@@ -1,0 +1,121 @@
+"""Code in kernels that are none of ours: bash's, and ipykernel of another age in another environment."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.eventually import eventually
+from tests.live_server import LiveServer
+from tests.server.test_code import (
+    has_printed,
+    outputs_of,
+    ran,
+    submitted,
+    text_of,
+)
+from tests.stream_client import job_of, until
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    folder = tmp_path_factory.mktemp("bash")
+    install = [sys.executable, "-m", "bash_kernel.install", "--prefix", str(folder)]
+    subprocess.run(install, check=True, capture_output=True)
+    with LiveServer("--TasksExtension.max_running=4") as server:
+        (server.home / "data").mkdir(exist_ok=True)
+        kernels = folder / "share" / "jupyter" / "kernels"
+        (server.home / "data" / "kernels").symlink_to(kernels)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def oldest() -> str:
+    """An interpreter with the oldest ipykernel that is supported (see tests/browser)."""
+    named = os.environ.get("JUPYTER_TASKS_OLDEST")
+    python = named or str(Path(".venv-oldest/bin/python").absolute())
+    if not Path(python).exists():
+        if os.environ.get("JUPYTER_TASKS_BROWSER") == "required":
+            pytest.fail("There is no environment with the oldest ipykernel here.")
+        pytest.skip("No environment with the oldest ipykernel: make .venv-oldest/.ready")
+    return python
+
+
+def test_bash_runs_and_prints(server: LiveServer) -> None:
+    job = ran(server, "for i in 1 2 3; do echo line $i; done\necho oops >&2", kernel="bash")
+    assert job["state"] == "succeeded", job["message"]
+    assert "line 1\nline 2\nline 3\n" in job["text"]
+    assert "oops" in job["text"]
+
+
+def test_bash_is_interrupted_with_all_that_it_started(server: LiveServer, tmp_path: Path) -> None:
+    job_id = submitted(
+        server, f"echo begun\nsleep 600 & echo $! > {tmp_path}/pid; wait", kernel="bash"
+    )
+    pid_file = tmp_path / "pid"
+    eventually(lambda: pid_file.exists() and pid_file.read_text().strip(), within_s=60)
+    pid = int(pid_file.read_text())
+    assert server.ask("POST", f"tasks/api/jobs/{job_id}/cancel")[0] == 202
+    assert until(server, job_id)["state"] == "cancelled"
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_bash_goes_on_while_the_server_is_killed(server: LiveServer, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    job_id = submitted(server, f"echo before; cat '{gate}'; echo after", kernel="bash")
+    has_printed(server, job_id, "before")
+    server.kill()
+    gate.write_text("through the gate\n")
+    server.start()
+    assert until(server, job_id)["state"] == "succeeded"
+    assert text_of(server, job_id).split("\n")[:3] == ["before", "through the gate", "after"]
+
+
+def test_an_old_ipykernel_prints_shows_and_fails(server: LiveServer, oldest: str) -> None:
+    job = ran(
+        server,
+        """
+        import ipykernel, os
+        print(ipykernel.version_info[0])
+        _ = os.system("echo from a child")
+        from IPython.display import HTML, display
+        display(HTML("<b>rich</b>"))
+        """,
+        python=oldest,
+    )
+    assert job["state"] == "succeeded", job["message"]
+    assert "6\n" in job["text"]
+    assert job["text"].count("from a child\n") == 1
+    assert [one["data"]["text/html"] for one in outputs_of(server, job["id"])] == ["<b>rich</b>"]
+    failed = ran(server, "print('first')\n1 / 0", python=oldest)
+    assert (failed["state"], failed["reason"]) == ("failed", "error")
+    assert "ZeroDivisionError" in failed["message"]
+    assert failed["text"].startswith("first\n")
+
+
+def test_an_old_ipykernel_is_cancelled_by_an_interrupt(server: LiveServer, oldest: str) -> None:
+    source = (
+        "try:\n    print('in')\n    import time; time.sleep(600)\nfinally:\n    print('tidied up')"
+    )
+    job_id = submitted(server, source, python=oldest)
+    has_printed(server, job_id, "in")
+    server.ask("POST", f"tasks/api/jobs/{job_id}/cancel")
+    until(server, job_id)
+    assert job_of(server, job_id)["state"] == "cancelled"
+    assert "tidied up" in text_of(server, job_id)
+
+
+def test_an_old_ipykernel_refuses_input_and_says_when_it_dies(
+    server: LiveServer, oldest: str
+) -> None:
+    asked = ran(server, "input('name? ')", python=oldest)
+    assert asked["state"] == "failed"
+    assert "StdinNotImplementedError" in asked["message"]
+    dead = ran(server, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", python=oldest)
+    assert (dead["state"], dead["reason"]) == ("failed", "kernel_died")
