@@ -21,14 +21,17 @@ FRONT := $(shell find labextension/src labextension/style labextension/package.j
 BUILT := jupyter_tasks/labextension/static/style.js
 LINKED := $(VENV)/share/jupyter/labextensions/jupyter-tasks
 
-.PHONY: help demo test cov check format labextension watch bench docs diagram wheel clean
+.PHONY: help lab demo test cov check format labextension watch bench docs diagram wheel clean
 # Two installations into one environment, or two builds in one folder, would spoil each other.
 .NOTPARALLEL:
 
 help: ## List all targets
 	@sed -nE 's/^([a-z]+):.*## (.*)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-demo: $(call ready,demo) ## Train on handwritten digits, kill the server in the middle, lose nothing (2 minutes)
+lab: $(call ready,lab) ## Open JupyterLab with the first notebook: a cell becomes a job
+	@$(BIN)/jupyter lab notebooks/01-first-job.ipynb
+
+demo: $(call ready,demo) ## Run the first notebook, then a sweep with a crash of the server in the middle (2 minutes)
 	@$(BIN)/python notebooks/demo/demo.py
 
 test: $(if $(COVERAGE),cov,$(VENV)/.built) ## Run all tests (with COVERAGE=1: as make cov)
@@ -90,20 +93,19 @@ $(VENV)/.ready-%: pyproject.toml | $(VENV)/.made
 	@$(PIP) install --editable '.[$*]'
 	@touch $@
 
-<<<<<<< HEAD
 # The installation has built it where it was missing; here it is built where its sources are newer.
 $(VENV)/.built: $(FRONT) | $(call ready,test)
 	@if [ ! -e $(BUILT) ] || [ -n "$$(find $(FRONT) -newer $(BUILT))" ]; then \
 	  ($(JLPM) install); ($(JLPM) build); touch $(BUILT); fi
 	@rm -rf $(LINKED) && mkdir -p $(dir $(LINKED)) && ln -s $(CURDIR)/jupyter_tasks/labextension $(LINKED)
-=======
+	@touch $@
+
 # The oldest JupyterLab, Notebook and ipykernel that are supported, for the tests that look at them.
 .venv-oldest/.ready: pyproject.toml $(VENV)/.made
 	@echo "Installing jupyter_tasks and the oldest JupyterLab that it supports into .venv-oldest (once, about a minute)"
 	@$(BIN)/python -m venv --clear .venv-oldest
 	@.venv-oldest/bin/python -m pip --disable-pip-version-check -qq install --editable . \
 	  'jupyterlab==4.2.*' 'notebook==7.2.*' 'ipykernel==6.29.*'
->>>>>>> 025a770 (Run bash's kernel and the oldest supported ipykernel in the tests)
 	@touch $@
 
 # A Python that can make a virtual environment: the one that was named, python3, then newer to older.
