@@ -2,7 +2,9 @@
 
 import type { ILayoutRestorer, JupyterFrontEnd } from '@jupyterlab/application';
 import { MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { TabPanel } from '@lumino/widgets';
 
 import type { LivePage } from './live/page.ts';
 import { JobWidget } from './view/jobview.ts';
@@ -18,6 +20,11 @@ const BOUNDS = {
 };
 const ID = /^[0-9a-f]{16}$/;
 
+/** Names a job in the address of Notebook 7's file browser, which then shows it in a further tab. */
+const PARAMETER = 'jupyter-tasks-job';
+
+type Tab = MainAreaWidget<JobWidget>;
+
 /** The command that opens a job (`{"id": …}`), and what brings its views back after a reload. */
 export function addOpening(
   app: JupyterFrontEnd,
@@ -25,23 +32,16 @@ export function addOpening(
   rendermime: IRenderMimeRegistry,
   restorer: ILayoutRestorer | null
 ): void {
-  const tracker = new WidgetTracker<MainAreaWidget<JobWidget>>({ namespace: NAMESPACE });
-  app.commands.addCommand(OPEN, {
-    label: 'Open Job',
-    execute: args => {
-      const id = String(args['id']);
-      if (!ID.test(id)) {
-        throw new Error(`${JSON.stringify(id)} is no job's id.`);
-      }
-      const known = tracker.find(widget => widget.id === `${NAMESPACE}-${id}`);
-      const widget = known ?? made(id, page, rendermime);
-      if (!widget.isAttached) {
-        app.shell.add(widget, area(app));
-        void tracker.add(widget);
-      }
-      app.shell.activateById(widget.id);
+  const tracker = new WidgetTracker<Tab>({ namespace: NAMESPACE });
+  const open = (id: string): void => {
+    const known = tracker.find(widget => idOf(widget) === id);
+    const tab = known ?? made(id, page, rendermime);
+    if (known === undefined) {
+      void tracker.add(tab);
     }
-  });
+    show(app, tab);
+  };
+  app.commands.addCommand(OPEN, { label: 'Open Job', execute: args => open(checked(args['id'])) });
   if (restorer !== null) {
     void restorer.restore(tracker, {
       command: OPEN,
@@ -49,14 +49,44 @@ export function addOpening(
       name: idOf
     });
   }
+  const asked = new URLSearchParams(window.location.search).get(PARAMETER);
+  if (asked !== null && ID.test(asked) && isNotebook(app)) {
+    void app.restored.then(() => open(asked));
+  }
 }
 
-/** Notebook 7 has room for one document on a page: there the view goes below it. */
-function area(app: JupyterFrontEnd): string {
-  return app.name === 'Jupyter Notebook' ? 'down' : 'main';
+function checked(id: unknown): string {
+  if (typeof id !== 'string' || !ID.test(id)) {
+    throw new Error(`${JSON.stringify(id)} is no job's id.`);
+  }
+  return id;
 }
 
-function idOf(widget: MainAreaWidget<JobWidget>): string {
+/** In Notebook 7 a page shows one document; there the tab is one of the file browser's own page. */
+function show(app: JupyterFrontEnd, tab: Tab): void {
+  if (!isNotebook(app)) {
+    if (!tab.isAttached) {
+      app.shell.add(tab, 'main');
+    }
+    app.shell.activateById(tab.id);
+    return;
+  }
+  const tabs = [...app.shell.widgets('main')].find(widget => widget instanceof TabPanel);
+  if (tabs === undefined) {
+    const query = URLExt.objectToQueryString({ [PARAMETER]: idOf(tab) });
+    window.open(URLExt.join(PageConfig.getBaseUrl(), 'tree') + query, `${NAMESPACE}-${idOf(tab)}`);
+    tab.dispose();
+    return;
+  }
+  tabs.addWidget(tab);
+  tabs.currentWidget = tab;
+}
+
+function isNotebook(app: JupyterFrontEnd): boolean {
+  return app.name === 'Jupyter Notebook';
+}
+
+function idOf(widget: Tab): string {
   return widget.id.slice(NAMESPACE.length + 1);
 }
 
@@ -64,7 +94,7 @@ function made(
   id: string,
   page: LivePage,
   rendermime: IRenderMimeRegistry
-): MainAreaWidget<JobWidget> {
+): Tab {
   // Opened by a person, and what it shows is that person's own: trusted as a console is.
   const job = new JobWidget(id, { page, rendermime, bounds: BOUNDS, isTrusted: true, open: null });
   job.addClass('jp-tasks-mod-full');

@@ -27,3 +27,15 @@ export function say(element: HTMLElement, text: string): void {
   }
   element.hidden = text === '';
 }
+
+const NEAR_PX = 8;
+
+/** Draw, and stay at the end of what is scrolled if that is where one was. */
+export function following(scrolled: HTMLElement, draw: () => void): void {
+  const { scrollTop, scrollHeight, clientHeight } = scrolled;
+  const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+  draw();
+  if (isAtEnd) {
+    scrolled.scrollTop = scrolled.scrollHeight;
+  }
+}

@@ -54,6 +54,7 @@ export class HeadView extends Widget {
   draw(job: Job | null, isBusy: boolean, now: number): void {
     say(this._icon, job ? icon(job.state) : '');
     say(this._name, job ? plain(job.name) : '');
+    this._name.title = this._name.textContent ?? '';
     say(this._state, job ? stateWords(job) : '');
     say(this._attempt, job && job.attempt > 1 ? `attempt ${job.attempt}` : '');
     this.tick(job, now);

@@ -4,8 +4,15 @@ import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { Panel, Widget } from '@lumino/widgets';
 
 import type { Block } from '../core/outputs.ts';
+import { following } from './dom.ts';
 import { RichView } from './richview.ts';
 import { TextView } from './textview.ts';
+
+export interface Manner {
+  /** Of longer text only the summary, until somebody asks for it. */
+  readonly isCompact: boolean;
+  readonly isTrusted: boolean;
+}
 
 export class OutputView extends Panel {
   constructor(rendermime: IRenderMimeRegistry) {
@@ -14,7 +21,12 @@ export class OutputView extends Panel {
     this._rendermime = rendermime;
   }
 
-  draw(blocks: readonly Block[], how: { isCompact: boolean; isTrusted: boolean }): void {
+  draw(blocks: readonly Block[], how: Manner): void {
+    // In a view of its own all of it is scrolled, in a cell each text by itself.
+    following(this.node, () => this._draw(blocks, how));
+  }
+
+  private _draw(blocks: readonly Block[], how: Manner): void {
     const keys = new Set(blocks.map(block => block.key));
     this._views.forEach((view, key) => {
       if (!keys.has(key)) {

@@ -5,11 +5,10 @@ import { Widget } from '@lumino/widgets';
 import type { Line, Screen } from '../core/screen.ts';
 import type { Colour, Style } from '../core/style.ts';
 import { plain } from '../core/words.ts';
-import { made, say } from './dom.ts';
+import { following, made, say } from './dom.ts';
 
 /** So many lines are shown of a job that has ended before one is asked to look at the rest. */
 const FEW_LINES = 5;
-const NEAR_PX = 8;
 
 export class TextView extends Widget {
   constructor(screen: Screen) {
@@ -26,12 +25,10 @@ export class TextView extends Widget {
 
   /** Draw what has changed. `isCompact`: all but a few lines wait behind a summary. */
   draw(isCompact: boolean): void {
-    const follows = this._isAtEnd();
-    this._drawLines();
-    this._fold(isCompact);
-    if (follows) {
-      this._lines.scrollTop = this._lines.scrollHeight;
-    }
+    following(this._lines, () => {
+      this._drawLines();
+      this._fold(isCompact);
+    });
   }
 
   private get details(): HTMLDetailsElement {
@@ -71,11 +68,6 @@ export class TextView extends Widget {
     }
     const last = plain(this._lines.lastElementChild?.textContent ?? '');
     say(this._summary, folds ? `${count} lines of output: ${last}` : '');
-  }
-
-  private _isAtEnd(): boolean {
-    const { scrollTop, scrollHeight, clientHeight } = this._lines;
-    return scrollHeight - scrollTop - clientHeight < NEAR_PX;
   }
 
   private readonly _screen: Screen;
