@@ -37,7 +37,7 @@ export function rendererFactory(options: RendererOptions): IRenderMime.IRenderer
 class JobRenderer extends Panel implements IRenderMime.IRenderer {
   constructor(options: RendererOptions, settings: IRenderMime.IRendererOptions) {
     super();
-    this.addClass('jp-tasks-Renderer');
+    this.addClass('jp-tasks-renderer');
     this._options = options;
     this._settings = settings;
   }
@@ -91,7 +91,7 @@ function read(data: unknown): { id: string | null; words: string } {
 
 function remark(words: string): Widget {
   const widget = new Widget();
-  widget.addClass('jp-tasks-Remark');
+  widget.addClass('jp-tasks-remark');
   widget.node.textContent = words;
   return widget;
 }

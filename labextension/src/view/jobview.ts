@@ -27,7 +27,7 @@ const TICK_MS = 1000;
 export class JobWidget extends Panel {
   constructor(id: string, options: JobWidgetOptions) {
     super();
-    this.addClass('jp-tasks-Job');
+    this.addClass('jp-tasks-job');
     this.node.dataset['job'] = id;
     this._options = options;
     this._isTrusted = options.isTrusted;

@@ -17,7 +17,7 @@ export interface Manner {
 export class OutputView extends Panel {
   constructor(rendermime: IRenderMimeRegistry) {
     super();
-    this.addClass('jp-tasks-Output');
+    this.addClass('jp-tasks-output');
     this._rendermime = rendermime;
   }
 
@@ -60,7 +60,7 @@ export class OutputView extends Panel {
         return new RichView(this._rendermime);
       case 'remark': {
         const view = new Widget();
-        view.addClass('jp-tasks-Remark');
+        view.addClass('jp-tasks-remark');
         view.node.textContent = block.words;
         return view;
       }

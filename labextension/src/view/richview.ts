@@ -14,7 +14,7 @@ type Value = OutputModel['toJSON'] extends () => infer Json ? Json : never;
 export class RichView extends Panel {
   constructor(rendermime: IRenderMimeRegistry) {
     super();
-    this.addClass('jp-tasks-Rich');
+    this.addClass('jp-tasks-rich');
     this._rendermime = rendermime;
   }
 

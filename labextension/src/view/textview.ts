@@ -13,10 +13,10 @@ const FEW_LINES = 5;
 export class TextView extends Widget {
   constructor(screen: Screen) {
     super({ node: document.createElement('details') });
-    this.addClass('jp-tasks-Text');
+    this.addClass('jp-tasks-text');
     this._screen = screen;
-    this._summary = made('summary', 'Text-summary', this.node);
-    this._lines = made('pre', 'Text-lines', this.node);
+    this._summary = made('summary', 'text-summary', this.node);
+    this._lines = made('pre', 'text-lines', this.node);
     this._lines.tabIndex = 0;
     this._lines.setAttribute('role', 'region');
     this._lines.setAttribute('aria-label', 'Output');
