@@ -14,15 +14,19 @@ from jupyter_tasks import posix
 
 __all__ = [
     "KERNEL_FILE",
+    "RESULT_FILE",
     "VERSION",
     "Claim",
     "Probe",
     "create",
+    "create_job",
     "end_marked",
     "end_supervisor",
     "end_tree",
     "fence",
     "hang_up",
+    "inputs_beside",
+    "inputs_path",
     "is_here",
     "job_path",
     "mark",
@@ -40,6 +44,10 @@ VERSION = 1
 _CLAIM = "claim"
 #: How to reach the kernel of an attempt, with its key; there as long as the kernel lives.
 KERNEL_FILE = "kernel.json"
+#: The values that were asked for, once the code has succeeded.
+RESULT_FILE = "result.pkl"
+#: The values that the code is given: the same for all attempts, so beside their directories.
+_INPUTS = "inputs.pkl"
 _SPEC = "spec.json"
 _KILLED_WITHIN_S = 5.0
 
@@ -84,18 +92,33 @@ def job_path(state_dir: str | os.PathLike[str], job: str) -> str:
     return f"{os.fspath(state_dir)}/attempts/{job[:2]}/{job}"
 
 
+def inputs_path(state_dir: str | os.PathLike[str], job: str) -> str:
+    """The file of the values that the job's code is given."""
+    return f"{job_path(state_dir, job)}/{_INPUTS}"
+
+
+def inputs_beside(directory: str) -> str:
+    """The same, as an attempt of the job finds it."""
+    return f"{os.path.dirname(directory)}/{_INPUTS}"
+
+
 def create(state_dir: str | os.PathLike[str], job: str, number: int) -> str:
     """Make the directory, for the owner alone, if it is not there; returns its path."""
+    create_job(state_dir, job)
     path = path_of(state_dir, job, number)
-    parent = os.path.dirname(path)
+    _make(path)
+    return path
+
+
+def create_job(state_dir: str | os.PathLike[str], job: str) -> None:
+    """Make the folder of all attempts of a job, for the owner alone, if it is not there."""
+    parent = job_path(state_dir, job)
     try:
         _make(parent)
     except FileNotFoundError:
         # makedirs would give the folders on the way to whom the umask allows.
         for folder in (os.path.dirname(os.path.dirname(parent)), os.path.dirname(parent), parent):
             _make(folder)
-    _make(path)
-    return path
 
 
 def _make(folder: str) -> None:

@@ -23,6 +23,7 @@ from jupyter_tasks.handlers import routes, unix_socket
 from jupyter_tasks.handlers.heart import Heart
 from jupyter_tasks.handlers.recent import Recent
 from jupyter_tasks.handlers.viewers import Viewers
+from jupyter_tasks.inputs import Inputs
 from jupyter_tasks.kernelspecs import KernelSpecs
 from jupyter_tasks.manager import Manager
 from jupyter_tasks.model import Change
@@ -81,9 +82,11 @@ class Engine:
         )
         self._manager.feed.subscribe(self._tell_jupyter)
         self._outputs = Outputs(log)
+        self._inputs = Inputs(place.state_dir, is_known=self._is_known, log=log)
         self._standby: Standby | None = None
         self._standing_by: asyncio.Task[None] | None = None
-        self._settings = self._of_handlers(traits["max_body_bytes"])
+        self._sweeping: asyncio.Task[None] | None = None
+        self._settings = self._of_handlers(traits["max_body_bytes"], traits["max_inputs_bytes"])
 
     @classmethod
     def open_store(cls, place: Place) -> SqliteStore:
@@ -119,6 +122,7 @@ class Engine:
         )
         self._standing_by = asyncio.ensure_future(self._standby.run())
         await self._standby.settled.wait()
+        self._sweeping = asyncio.ensure_future(self._inputs.sweep())
 
     def add_routes(self, add: Callable[[list[Any]], None]) -> None:
         """Hand over our routes, with the server's prefix."""
@@ -126,9 +130,10 @@ class Engine:
 
     async def close(self) -> None:
         """Let go of everything; jobs that run go on without us."""
-        if self._standing_by is not None:
-            self._standing_by.cancel()
-            await asyncio.gather(self._standing_by, return_exceptions=True)
+        tasks = [task for task in (self._standing_by, self._sweeping) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._stop_socket()
         self._activity.close()
         self._outputs.close()
@@ -137,13 +142,15 @@ class Engine:
         if self._standby is not None:
             self._standby.close()
 
-    def _of_handlers(self, max_body_bytes: int) -> dict[str, Any]:
+    def _of_handlers(self, max_body_bytes: int, max_inputs_bytes: int) -> dict[str, Any]:
         settings = self._serverapp.web_app.settings
         return {
             "jupyter_tasks_manager": self._manager,
             "jupyter_tasks_account": getpass.getuser(),
             "jupyter_tasks_facts": self._facts,
             "jupyter_tasks_max_body_bytes": max_body_bytes,
+            "jupyter_tasks_max_inputs_bytes": max_inputs_bytes,
+            "jupyter_tasks_inputs": self._inputs,
             "jupyter_tasks_state_dir": self._place.state_dir,
             "jupyter_tasks_socket": self._place.socket,
             "jupyter_tasks_attempt_dir": self._executor.attempt_dir,
@@ -153,6 +160,9 @@ class Engine:
             "jupyter_tasks_viewers": Viewers(),
             "jupyter_tasks_heart": Heart(settings.get("websocket_ping_interval") or None),
         }
+
+    async def _is_known(self, job_id: str) -> bool:
+        return await self._store.get(job_id) is not None
 
     def _tell_jupyter(self, news: News) -> None:
         """What happens to jobs is activity of the server, and an event of Jupyter's."""

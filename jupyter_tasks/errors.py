@@ -3,8 +3,10 @@
 TasksError
 ├── CallerError                you asked for something that cannot be              4xx
 │   ├── BadMessage             not valid JSON, unknown field, wrong type or value  400
+│   ├── BadValue               a variable that cannot go into a job, or out of it  400
 │   ├── NotAllowed             not yours to do                                     403
 │   ├── NoSuchThing            no such job, artifact or route                      404
+│   │   └── NoResult           the job has no values to give: not yet, or never
 │   ├── Conflict               the thing's state forbids it                        409
 │   │   ├── IllegalTransition  this event cannot happen in this state
 │   │   ├── StaleVersion       somebody else changed the job first
@@ -17,6 +19,7 @@ TasksError
     ├── ExecutorUnavailable    attempts cannot be started now                      503
     ├── NoActiveManager        no server is in charge of the queue at the moment   503
     ├── ManagerStalled         the server in charge has stopped, or answers not   503
+    ├── NoSpace                the disk is full                                    507
     └── NoServer               (clients) no running server could be found          503
 """
 
@@ -49,6 +52,12 @@ class BadMessage(CallerError):
     code = "bad_message"
 
 
+class BadValue(CallerError):
+    """A value cannot be carried into a job or out of it."""
+
+    code = "bad_value"
+
+
 class NotAllowed(CallerError):
     """You may not do this."""
 
@@ -61,6 +70,12 @@ class NoSuchThing(CallerError):
 
     code = "not_found"
     status = 404
+
+
+class NoResult(NoSuchThing):
+    """The job has no result."""
+
+    code = "no_result"
 
 
 class Conflict(CallerError):
@@ -141,6 +156,13 @@ class ManagerStalled(ServerError):
 
     code = "manager_stalled"
     status = 503
+
+
+class NoSpace(ServerError):
+    """There is no room left on the disk."""
+
+    code = "no_space"
+    status = 507
 
 
 class NoServer(ServerError):

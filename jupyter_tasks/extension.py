@@ -58,6 +58,10 @@ class TasksExtension(ExtensionApp):
     max_body_bytes = Int(
         default_value=16 * 1024 * 1024, help="The largest request body that is taken, in bytes."
     ).tag(config=True)
+    max_inputs_bytes = Int(
+        default_value=1024 * 1024 * 1024,
+        help="The largest upload of values for a job (`%%task --in`) that is taken, in bytes.",
+    ).tag(config=True)
     keep_events = Int(
         default_value=100_000,
         help="How many of the newest events are kept for watchers that come back.",
@@ -86,7 +90,7 @@ class TasksExtension(ExtensionApp):
             else os.cpu_count() or 1
         )
 
-    @validate("max_running", "max_body_bytes", "keep_events")
+    @validate("max_running", "max_body_bytes", "max_inputs_bytes", "keep_events")
     def _valid_positive(self, proposal: dict[str, Any]) -> int:
         value: int = proposal["value"]
         if value < 1:

@@ -17,6 +17,8 @@ from jupyter_tasks.errors import BadMessage
 from jupyter_tasks.model import CodeSpec
 
 _LOCAL: Final = "local-provisioner"
+#: What a kernelspec of IPython starts.
+_LAUNCHER: Final = "ipykernel"
 _PYTHONS: Final = frozenset(
     {"python", f"python{sys.version_info[0]}", "python{}.{}".format(*sys.version_info[:2])}
 )
@@ -42,14 +44,23 @@ class KernelSpecs:
         self._are_remote = are_remote
         self._environment = environment
 
-    async def checked(self, name: str | None) -> str:
-        """The name, or that of the default; raises BadMessage where no such kernel can be started."""
+    async def checked(self, name: str | None, *, carries_values: bool = False) -> str:
+        """The name, or that of the default; raises BadMessage where no such kernel can be started.
+
+        ``carries_values``: it must be one that can be given values, or be asked for some.
+        """
         name = name or self._default
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(None, self.command, name)
+            command = await loop.run_in_executor(None, self.command, name)
         except OSError as error:
             raise BadMessage(f"{error.strerror}", field="spec.kernel") from None
+        if carries_values and not any(_LAUNCHER in word for word in command["argv"]):
+            raise BadMessage(
+                f"The kernel {name!r} is no Python of ours: `inputs` and `outputs` need ipykernel. "
+                "Let the code read and write files.",
+                field="spec.kernel",
+            )
         return name
 
     def command_of(self, spec: CodeSpec) -> dict[str, Any]:

@@ -71,11 +71,17 @@ class ShellSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeSpec(Spec):
-    """Source text for a fresh kernel: that of a kernelspec, or ipykernel in a Python interpreter."""
+    """Source text for a fresh kernel: that of a kernelspec, or ipykernel in a Python interpreter.
+
+    ``inputs``: the id of uploaded values that its variables are set to. ``outputs``: the names of
+    those whose values are kept when it has succeeded.
+    """
 
     source: str = field(repr=False)
     kernel: str = ""
     python: str | None = None
+    inputs: str | None = None
+    outputs: tuple[str, ...] = ()
     cwd: str
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     kind: Literal["code"] = "code"

@@ -24,6 +24,7 @@ class Operation:
 
     ``answers``: status -> the message that is sent (a tuple: one of them), a media type for other
     bodies, or None for no body. ``errors``: statuses that this operation can answer beside those that every one can.
+    ``body``: a message, or a media type. ``is_local``: done by the server that is asked, in charge or not.
     """
 
     summary: str
@@ -32,6 +33,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     body: Any = None
     is_body_required: bool = True
+    is_local: bool = False
     query: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -103,6 +105,7 @@ _WORDS: Final = {
     416: "No record starts at this cursor.",
     426: "This path speaks WebSocket alone.",
     503: "It cannot be done at the moment; try again.",
+    507: "The disk with the jobs is full.",
 }
 
 
@@ -160,9 +163,16 @@ def _operation(
     if operation.body is not None:
         described["requestBody"] = {
             "required": operation.is_body_required,
-            "content": {"application/json": {"schema": schemas.of(operation.body)}},
+            "content": _content(operation.body, schemas),
         }
     return described
+
+
+def _content(body: Any, schemas: _Schemas) -> dict[str, Any]:
+    """What a body may hold; of one that is no message only the media type is known."""
+    return (
+        {body: {}} if isinstance(body, str) else {"application/json": {"schema": schemas.of(body)}}
+    )
 
 
 def _operation_id(route: Route, method: str) -> str:

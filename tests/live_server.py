@@ -139,6 +139,13 @@ class LiveServer:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Send one request without any of our own client code; return status and JSON (or bytes)."""
+        sent = None if body is None else json.dumps(body).encode()
+        return self.ask_bytes(method, path, sent, **headers)
+
+    def ask_bytes(
+        self, method: str, path: str, body: bytes | None, **headers: str
+    ) -> tuple[int, Any]:
+        """As ``ask``, with a body as it is."""
         request = self._request(method, path, body, **headers)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - our own URL
@@ -147,9 +154,10 @@ class LiveServer:
             with error:
                 return error.code, _decoded(error.read())
 
-    def headers_of(self, method: str, path: str, body: Any = None) -> Mapping[str, str]:
+    def headers_of(self, method: str, path: str, body: Any) -> Mapping[str, str]:
         """The headers of an answer."""
-        with urllib.request.urlopen(self._request(method, path, body), timeout=20) as answer:  # noqa: S310 - our own URL
+        request = self._request(method, path, json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - our own URL
             return dict(answer.headers)
 
     def processes(self) -> dict[int, str]:
@@ -162,11 +170,13 @@ class LiveServer:
         """What the server has written so far."""
         return self.log_path.read_text(errors="replace")
 
-    def _request(self, method: str, path: str, body: Any, **headers: str) -> urllib.request.Request:
+    def _request(
+        self, method: str, path: str, body: bytes | None, **headers: str
+    ) -> urllib.request.Request:
         return urllib.request.Request(  # noqa: S310 - our own URL
             urllib.parse.urljoin(self.url, path),
             method=method,
-            data=None if body is None else json.dumps(body).encode(),
+            data=body,
             headers={"Authorization": f"token {self.token}", **headers},
         )
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 from tornado.ioloop import IOLoop
 
-from jupyter_tasks import attempt, posix
+from jupyter_tasks import attempt, inputs, posix
 from jupyter_tasks.contracts import Listener, Verdict
 from jupyter_tasks.executors import verdict, writing
 from jupyter_tasks.executors.channel import Channel, Message
@@ -168,6 +168,7 @@ class LocalExecutor:
         if writing is not None:
             await asyncio.wait([writing])
         await self._in_thread(attempt.remove_job, self._state_dir, job.id)
+        await self._in_thread(inputs.release, self._state_dir, job)
 
     async def close(self) -> None:
         """Close every channel: idle supervisors leave, busy ones go on without us."""

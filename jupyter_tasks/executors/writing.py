@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from jupyter_tasks import attempt
+from jupyter_tasks import attempt, inputs
 from jupyter_tasks.model import CodeSpec, Job, Spec
 
 #: How the kernel of such a spec is started; may raise OSError with a sentence.
@@ -20,6 +20,7 @@ Kernels = Callable[[CodeSpec], dict[str, Any]]
 def write(job: Job, *, state_dir: Path, runtime_dir: Path, kernels: Kernels) -> None:
     """Make the directory and write the spec. Blocks; raises OSError."""
     directory = attempt.create(state_dir, job.id, job.attempt)
+    _must_have_inputs(job, state_dir)
     spec = {
         "version": attempt.VERSION,
         "job": job.id,
@@ -51,6 +52,13 @@ def _to_be_run(spec: Spec, kernels: Kernels) -> dict[str, Any]:
     """The spec, with what its kernelspec says at the moment."""
     told: dict[str, Any] = msgspec.to_builtins(spec)
     return told | {"kernel": kernels(spec)} if isinstance(spec, CodeSpec) else told
+
+
+def _must_have_inputs(job: Job, state_dir: Path) -> None:
+    is_given = isinstance(job.spec, CodeSpec) and job.spec.inputs is not None
+    if is_given and not inputs.settle(state_dir, job.id):
+        words = "The file with the values that it was given has gone; submit the job anew"
+        raise FileNotFoundError(errno.ENOENT, words)
 
 
 def _is_written(directory: str, spec: dict[str, Any]) -> bool:

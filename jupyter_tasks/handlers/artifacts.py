@@ -29,17 +29,45 @@ _CHUNK_BYTES: Final = 256 * 1024
 _OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-class _ArtifactHandler(TasksHandler):
-    """Knows where an attempt's files lie."""
+class FilesHandler(TasksHandler):
+    """Knows where an attempt's files lie, and sends them."""
+
+    def directory(self, job: Job, number: int | None) -> Path:
+        """The directory of the attempt that was asked for (the newest by default)."""
+        if number is not None and number > job.attempt:
+            newest = f"its newest is {job.attempt}" if job.attempt else "it has none yet"
+            raise NoSuchThing(f"Job {job.id} has no attempt {number}; {newest}.", job=job.id)
+        return Path(self.settings["jupyter_tasks_attempt_dir"](job.id, number or job.attempt))
+
+    async def send(self, descriptor: int, name: str) -> None:
+        """Send the file, to be saved under that name, and close it."""
+        with os.fdopen(descriptor, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            self.set_header("Content-Type", "application/octet-stream")
+            self.set_header("Content-Length", str(size))
+            self.set_attachment_header(name)
+            while size > 0 and (chunk := file.read(min(_CHUNK_BYTES, size))):
+                size -= len(chunk)
+                self.write(chunk)
+                try:
+                    await self.flush()
+                except StreamClosedError:
+                    return
+        if size > 0:
+            self.log.info("Broke off request %s: the file became shorter", self.request_id)
+            # Its size has been told: that the rest is missing can only be seen from the end.
+            self.detach().close()
+            return
+        await self.finish(set_content_type="application/octet-stream")
+
+
+class _ArtifactHandler(FilesHandler):
+    """Knows where an attempt's artifacts lie."""
 
     async def folder(self, job_id: str, number: int | None) -> Path:
         """The folder of the attempt that was asked for (the newest by default)."""
-        job: Job = await self.manager.get(job_id, self.owner)
-        if number is not None and number > job.attempt:
-            newest = f"its newest is {job.attempt}" if job.attempt else "it has none yet"
-            raise NoSuchThing(f"Job {job_id} has no attempt {number}; {newest}.", job=job_id)
-        attempt_dir = self.settings["jupyter_tasks_attempt_dir"](job.id, number or job.attempt)
-        return Path(attempt_dir) / _FOLDER
+        job = await self.manager.get(job_id, self.owner)
+        return self.directory(job, number) / _FOLDER
 
 
 class ArtifactsHandler(_ArtifactHandler):
@@ -68,28 +96,11 @@ class ArtifactHandler(_ArtifactHandler):
     async def get(self, job_id: str, path: str) -> None:
         """The file, to be saved: a page that a job made must not act in the server's name."""
         folder = await self.folder(job_id, self.query(AttemptQuery).attempt)
-        descriptor = await IOLoop.current().run_in_executor(None, _open, folder, path)
+        descriptor = await IOLoop.current().run_in_executor(None, open_below, folder, path)
         if descriptor is None:
             shown = shortened(_shown(path))
             raise NoSuchThing(f"Job {job_id} has no artifact {shown!r}.", job=job_id, path=shown)
-        with os.fdopen(descriptor, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            self.set_header("Content-Type", "application/octet-stream")
-            self.set_header("Content-Length", str(size))
-            self.set_attachment_header(_shown(Path(path).name))
-            while size > 0 and (chunk := file.read(min(_CHUNK_BYTES, size))):
-                size -= len(chunk)
-                self.write(chunk)
-                try:
-                    await self.flush()
-                except StreamClosedError:
-                    return
-        if size > 0:
-            self.log.info("Broke off request %s: the file became shorter", self.request_id)
-            # Its size has been told: that the rest is missing can only be seen from the end.
-            self.detach().close()
-            return
-        await self.finish(set_content_type="application/octet-stream")
+        await self.send(descriptor, _shown(Path(path).name))
 
 
 def _list(folder: Path, query: str) -> list[Artifact]:
@@ -122,7 +133,7 @@ def _files_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                     yield Path(entry.path), entry.stat(follow_symlinks=False)
 
 
-def _open(folder: Path, path: str) -> int | None:
+def open_below(folder: Path, path: str) -> int | None:
     """A descriptor of the regular file below the folder; None where there is none."""
     if "\0" in path:
         return None

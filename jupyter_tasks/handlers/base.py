@@ -276,19 +276,23 @@ class TasksHandler(TasksMixin, APIHandler):
     async def prepare(self) -> None:  # type: ignore[override]
         """Authenticate, then refuse a body that says that it is too large."""
         await super().prepare()
-        if self._finished:
-            return
+        if not self._finished:
+            await self.before_body()
+
+    async def before_body(self) -> None:
+        """Refuse what need not be read; the one who asks is known."""
         announced = self.request.headers.get("Content-Length", "")
         if announced.isdigit() and int(announced) > self.max_body_bytes:
             raise self._too_large()
 
-    def data_received(self, chunk: bytes) -> None:
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """Keep the body as it comes, and let go of it where it outgrows its bound."""
         self._body_size += len(chunk)
         if self._body_size > self.max_body_bytes:
             self._body.clear()
         else:
             self._body += chunk
+        return None
 
     def body(self) -> bytes:
         """The whole body; raises TooLarge."""

@@ -14,10 +14,11 @@ from tornado import gen, web
 from jupyter_tasks import lifecycle, messages
 from jupyter_tasks.errors import BadMessage
 from jupyter_tasks.handlers.base import TasksHandler, authorized, changes
+from jupyter_tasks.inputs import Inputs
 from jupyter_tasks.kernelspecs import KernelSpecs
 from jupyter_tasks.lifecycle import Event
 from jupyter_tasks.messages import CodeSpecMessage, JobEdit, JobRequest, ListQuery, SpecMessage
-from jupyter_tasks.model import Job, Receipt
+from jupyter_tasks.model import CodeSpec, Job, Receipt, Spec
 
 _SUBMIT: Final = messages.Decoder[JobRequest | list[JobRequest]](
     messages.SubmitRequest, messages.complete
@@ -32,12 +33,13 @@ _ID_BYTES: Final = 8
 async def choose_kernels(settings: Mapping[str, Any], specs: Iterable[SpecMessage]) -> None:
     """Put into each code spec the name of its kernel; raises BadMessage where there is none such."""
     kernels: KernelSpecs = settings["jupyter_tasks_kernels"]
-    chosen: dict[str | None, str] = {}
+    chosen: dict[tuple[str | None, bool], str] = {}
     for spec in specs:
         if isinstance(spec, CodeSpecMessage) and spec.python is None:
-            if spec.kernel not in chosen:
-                chosen[spec.kernel] = await kernels.checked(spec.kernel)
-            spec.kernel = chosen[spec.kernel]
+            wanted = (spec.kernel, bool(spec.inputs or spec.outputs))
+            if wanted not in chosen:
+                chosen[wanted] = await kernels.checked(spec.kernel, carries_values=wanted[1])
+            spec.kernel = chosen[wanted]
 
 
 class JobsHandler(TasksHandler):
@@ -64,7 +66,9 @@ class JobsHandler(TasksHandler):
         await choose_kernels(self.settings, (request.spec for request in requests))
         jobs = await self._make(requests)
         must_be_folders({job.spec.cwd for job in jobs})
-        known, is_new = await self.manager.submit(jobs, self._receipt(body, jobs))
+        inputs: Inputs = self.settings["jupyter_tasks_inputs"]
+        async with inputs.given_to(jobs):
+            known, is_new = await self.manager.submit(jobs, self._receipt(body, jobs))
         self._answer(known, is_new=is_new, is_list=isinstance(submitted, list))
 
     async def _make(self, requests: list[JobRequest]) -> list[Job]:
@@ -126,6 +130,7 @@ class JobHandler(TasksHandler):
         event = lifecycle.Edited(**messages.to_edit(edit, former))
         if event.spec is not None:
             must_be_folders({event.spec.cwd})
+            must_keep_inputs(event.spec, former.spec)
         job = await self.manager.edit(job_id, self.owner, edit.version, event)
         self.reply(messages.from_job(job))
 
@@ -265,3 +270,13 @@ def must_be_folders(paths: set[str]) -> None:
                 field="spec.cwd",
                 cwd=path,
             )
+
+
+def must_keep_inputs(spec: Spec, former: Spec) -> None:
+    """Refuse an edit to other values than those that the job was given: they lie in its folder."""
+    wanted, given = (one.inputs if isinstance(one, CodeSpec) else None for one in (spec, former))
+    if wanted not in (None, given):
+        raise BadMessage(
+            "A job keeps the values that it was submitted with; submit another for other `inputs`.",
+            field="spec.inputs",
+        )

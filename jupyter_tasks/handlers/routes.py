@@ -8,7 +8,7 @@ from typing import Any, Final
 from jupyter_server.utils import url_path_join
 
 from jupyter_tasks import messages
-from jupyter_tasks.handlers import artifacts, bulk, jobs, output, sse, status, viewers, ws
+from jupyter_tasks.handlers import artifacts, bulk, jobs, output, sse, status, values, viewers, ws
 from jupyter_tasks.handlers.base import TasksHandler, UnknownRouteHandler
 from jupyter_tasks.messages.streams import EventsQuery, JobEventsQuery, OutputQuery
 from jupyter_tasks.openapi import Action, Operation, Route
@@ -64,8 +64,23 @@ _JOBS: Final = Route(
                 200: (messages.JobMessage, messages.Jobs),
                 201: (messages.JobMessage, messages.Jobs),
             },
-            errors=(409,),
+            errors=(409, 507),
             headers=_KEY,
+        ),
+    },
+)
+
+_INPUTS: Final = Route(
+    path="api/inputs",
+    handler=values.InputsHandler,
+    operations={
+        "POST": Operation(
+            summary="Upload values for a job: a file as our clients write it, as it is.",
+            action="execute",
+            body="application/octet-stream",
+            answers={201: messages.Inputs},
+            errors=(507,),
+            is_local=True,
         ),
     },
 )
@@ -175,6 +190,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _bulk("delete", "write", "Delete all of these jobs that have ended.", bulk.DeleteAllHandler),
     _bulk("restart", "execute", "Restart all of these jobs.", bulk.RestartAllHandler),
     _bulk("run", "execute", "Start all of these jobs now.", bulk.RunAllHandler),
+    _INPUTS,
     _JOB,
     _CANCEL,
     _ask("pause", "write", "Let the job stand still.", jobs.PauseHandler),
@@ -210,6 +226,13 @@ ROUTES: Final[tuple[Route, ...]] = (
         "jobs/{job_id}/artifacts/{path}",
         "One file that an attempt left.",
         artifacts.ArtifactHandler,
+        "application/octet-stream",
+        messages.AttemptQuery,
+    ),
+    _look(
+        "jobs/{job_id}/result",
+        "The values that an attempt was asked for and left, as a file.",
+        values.ResultHandler,
         "application/octet-stream",
         messages.AttemptQuery,
     ),

@@ -6,6 +6,7 @@ Whether a folder exists, who asks and what time it is are for others to know.
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from keyword import iskeyword
 from posixpath import join, normpath
 from typing import Annotated, Any, Final, TypeVar
 
@@ -58,6 +59,7 @@ MaxOutputBytes = Annotated[int, Meta(ge=64 * 1024, le=_MAX_INT)]
 Version = Annotated[int, Meta(ge=1, le=_MAX_INT)]
 Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 JobId = Annotated[str, Meta(min_length=1, max_length=100)]
+Variable = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Number = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 
@@ -84,12 +86,15 @@ class ShellSpecMessage(Message, tag_field="kind", tag="shell"):
 class CodeSpecMessage(Message, tag_field="kind", tag="code"):
     """Source text for a fresh kernel: of a kernelspec, or ipykernel in the Python at that path.
 
-    With neither it is the server's default kernel.
+    With neither it is the server's default kernel. ``inputs``: what an upload was answered with; its
+    values are there when the code begins. ``outputs``: names whose values are kept at its end.
     """
 
     source: str
     kernel: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | None = None
     python: Path | None = None
+    inputs: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    outputs: Annotated[list[Variable], Meta(max_length=100)] = []
     cwd: Path | None = None
     env: dict[str, str] = {}
 
@@ -105,6 +110,9 @@ class CodeSpecMessage(Message, tag_field="kind", tag="code"):
             raise ValueError("`python` must be the full path of an interpreter")
         if self.python is not None and self.kernel is not None:
             raise ValueError("`python` and `kernel` cannot both be given")
+        for name in self.outputs:
+            if not name.isidentifier() or iskeyword(name):
+                raise ValueError("`outputs` has a name that no variable can have")
         _check_place(self)
 
 
@@ -268,6 +276,8 @@ def to_spec(message: SpecMessage, root_dir: str, former: Spec | None = None) -> 
             source=message.source,
             kernel=message.kernel or "",
             python=message.python,
+            inputs=message.inputs,
+            outputs=_unique(message.outputs),
             cwd=cwd,
             env=env,
         )

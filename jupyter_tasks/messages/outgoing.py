@@ -56,6 +56,8 @@ class CodeSpecAnswer(Answer, tag_field="kind", tag="code"):
     source: str
     kernel: str
     python: str | None
+    inputs: str | None
+    outputs: tuple[str, ...]
     cwd: str
     env: dict[str, str]
 
@@ -183,6 +185,13 @@ class Artifacts(Answer):
     artifacts: list[Artifact]
 
 
+class Inputs(Answer):
+    """Values that were taken; ``id`` is for the ``inputs`` of a spec, for a day."""
+
+    id: str
+    size_bytes: int
+
+
 class Survives(Answer):
     """What running jobs outlive in this deployment; null where it cannot be known."""
 
@@ -271,7 +280,13 @@ def _from_spec(spec: Spec) -> ShellSpecAnswer | CodeSpecAnswer:
     env = dict.fromkeys(spec.env, MASK) if spec.env else {}
     if isinstance(spec, CodeSpec):
         return CodeSpecAnswer(
-            source=spec.source, kernel=spec.kernel, python=spec.python, cwd=spec.cwd, env=env
+            source=spec.source,
+            kernel=spec.kernel,
+            python=spec.python,
+            inputs=spec.inputs,
+            outputs=spec.outputs,
+            cwd=spec.cwd,
+            env=env,
         )
     assert isinstance(spec, ShellSpec)
     return ShellSpecAnswer(

@@ -16,6 +16,7 @@ import zmq
 from jupyter_tasks import attempt
 from jupyter_tasks.runners import shell
 from jupyter_tasks.runners.base import CannotStart, Message, Stage, Started, Timer
+from jupyter_tasks.runners.carrying import Carrier
 from jupyter_tasks.runners.wire import Received, Session
 
 #: A kernel that says nothing for so long after its start is taken to hang.
@@ -58,6 +59,10 @@ class CodeRunner:
         self._waited_s = 0.0
         self._is_answered = self._is_heard = False
         self._request = ""
+        self._carrier = Carrier(spec, stage.directory, self._kernel["name"])
+        #: The last request that carries values, and whether the kernel is idle again after it.
+        self._carrying = ""
+        self._has_carried = True
         self._is_idle = False
         self._reply: Message | None = None
         self._is_leaving = False
@@ -125,21 +130,16 @@ class CodeRunner:
     def outcome(self, status: int | None) -> Message:
         """What became of the code, or of its kernel if that ended first."""
         self._take()
-        while not (self._reply and self._is_idle) and self._is_more_coming():
+        while not self._has_said_all() and self._is_more_coming():
             self._take()
-        reply = self._reply
-        if reply is None:
+        if self._carrier.trouble:
+            return _raised(self._carrier.trouble)
+        if self._reply is None:
             return self._death(status)
-        if reply.get("status") == "ok":
-            return {"outcome": "exited", "exit_code": 0, "signal": None, "message": ""}
-        if reply.get("ename") == "SystemExit":
-            return _exited(str(reply.get("evalue", "")))
-        return {
-            "outcome": "raised",
-            "exit_code": None,
-            "signal": None,
-            "message": _error_words(reply),
-        }
+        end = _end(self._reply)
+        if _is_success(end) and not self._carrier.is_done:
+            return _raised(self._carrier.ended(_how(shell.outcome(status))))
+        return end
 
     def close(self) -> None:
         """Close the sockets."""
@@ -175,6 +175,20 @@ class CodeRunner:
         self._cancel_timer()
         self._stage.drain()  # said before it answered, so it is there
         self._last_words = b""
+        if not self._carries(self._carrier.before()):
+            self._send_code()
+
+    def _carries(self, request: Message | None) -> bool:
+        """Send what carries values, where there are any to carry."""
+        if request is None:
+            return False
+        self._cancel_timer()
+        self._has_carried = False
+        self._carrying = self._say("shell", "execute_request", request)
+        return True
+
+    def _send_code(self) -> None:
+        self._cancel_timer()
         content = {
             "code": self._spec["source"],
             "silent": False,
@@ -205,9 +219,21 @@ class CodeRunner:
         else:
             self._fall_behind()
             self._stage.loop.after(0, self._hear)
-        if self._is_answered and self._is_heard and not self._request and not self._is_leaving:
-            self._hand_over()
-        if self._reply is not None and self._is_idle and not self._is_leaving:
+        if self._has_carried and not (self._is_leaving or self._carrier.is_busy):
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Do what is next: values in, the code, values out, the end."""
+        if self._carrier.trouble:
+            self._dismiss()
+        elif not self._request:
+            if self._is_answered and self._is_heard:
+                self._hand_over()
+        elif (
+            self._reply is not None
+            and self._is_idle
+            and not (_is_success(_end(self._reply)) and self._carries(self._carrier.after()))
+        ):
             self._dismiss()
 
     def _fall_behind(self) -> None:
@@ -231,6 +257,9 @@ class CodeRunner:
         while left and time.monotonic() < until:
             left = [(name, socket) for name, socket in left if self._take_one(name, socket)]
         return not left
+
+    def _has_said_all(self) -> bool:
+        return bool(self._reply and self._is_idle and not self._carrier.is_busy)
 
     def _is_more_coming(self) -> bool:
         """Whether a kernel that has gone still had a word on its way: zmq brings it by a thread."""
@@ -261,7 +290,10 @@ class CodeRunner:
         elif message.kind == "execute_reply" and message.parent == self._request:
             self._reply = message.content
             # A kernel whose publishing broke would never say that it is idle.
-            self._timer = self._stage.loop.after(_IDLE_WITHIN_S, self._dismiss)
+            self._timer = self._stage.loop.after(_IDLE_WITHIN_S, self._give_up_idle)
+        elif message.kind == "execute_reply" and message.parent == self._carrying:
+            self._carrier.heard(message.content)
+            self._timer = self._stage.loop.after(_IDLE_WITHIN_S, self._give_up_idle)
 
     def _published(self, message: Received) -> None:
         self._is_heard = True
@@ -269,6 +301,8 @@ class CodeRunner:
         match message.kind:
             case "status" if message.parent == self._request and self._request:
                 self._is_idle = content.get("execution_state") == "idle"
+            case "status" if message.parent == self._carrying and self._carrying:
+                self._has_carried = content.get("execution_state") == "idle"
             case "stream":
                 self._streamed(content)
             case "display_data" | "execute_result" | "error":
@@ -297,6 +331,10 @@ class CodeRunner:
         fields = {} if display_id is None else {"display_id": str(display_id)}
         self._stage.record(kind, json.dumps(output).encode(), **fields)
 
+    def _give_up_idle(self) -> None:
+        self._is_idle = self._has_carried = True
+        self._go_on()
+
     def _dismiss(self) -> None:
         """All is said: the kernel may go, with what its threads still have to do."""
         if self._is_leaving:
@@ -322,10 +360,10 @@ class CodeRunner:
         end = shell.outcome(status)
         if self._last_words:
             self._stage.output("err", self._last_words)
-        how = (
-            f"by signal {end['signal']}" if end["signal"] else f"with exit code {end['exit_code']}"
-        )
+        how = _how(end)
         name = self._kernel["name"]
+        if self._carrier.is_busy:
+            return {**end, "outcome": "kernel_died", "message": self._carrier.ended(how)}
         if not self._request:
             words = f"The kernel {name!r} ended {how} before it was ready; its output says more."
             return {**end, "outcome": "not_started", "message": words}
@@ -379,6 +417,29 @@ def _received(socket: "zmq.Socket[bytes]") -> list[bytes] | None:
         return socket.recv_multipart(zmq.NOBLOCK)
     except zmq.Again:
         return None
+
+
+def _end(reply: Message) -> Message:
+    """What became of the code, by the kernel's answer."""
+    if reply.get("status") == "ok":
+        return {"outcome": "exited", "exit_code": 0, "signal": None, "message": ""}
+    if reply.get("ename") == "SystemExit":
+        return _exited(str(reply.get("evalue", "")))
+    return _raised(_error_words(reply))
+
+
+def _raised(words: str) -> Message:
+    return {"outcome": "raised", "exit_code": None, "signal": None, "message": words}
+
+
+def _is_success(end: Message) -> bool:
+    return (end["outcome"], end["exit_code"]) == ("exited", 0)
+
+
+def _how(end: Message) -> str:
+    """How a process has ended, for people."""
+    signalled = f"by signal {end['signal']}"
+    return signalled if end["signal"] else f"with exit code {end['exit_code']}"
 
 
 def _exited(value: str) -> Message:

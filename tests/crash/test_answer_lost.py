@@ -1,5 +1,6 @@
 """The server dies between the commit and the answer: who asks again with the same key has one job."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 from tests.crash.wreckage import all_ended, starts
 from tests.eventually import eventually
 from tests.live_server import REPOSITORY, LiveServer
+from tests.values_client import code, files_below, result, uploaded
 
 
 class Mortal(LiveServer):
@@ -68,3 +70,38 @@ def test_a_submit_whose_answer_is_lost_is_one_job_when_it_is_asked_again(
     assert status == (200 if step == "after a commit" else 201)
     assert list(all_ended(server)) == [job["id"]]
     assert starts(shared) == {f"{job['id']}/1": 1}
+
+
+def died_at(server: Mortal) -> str:
+    assert server.process is not None
+    assert server.process.wait(20) == -signal.SIGKILL
+    return server.steps.read_text().splitlines()[-1].partition(" ")[2]
+
+
+@pytest.mark.timeout(300)
+def test_whatever_step_of_a_submit_it_dies_at_its_values_are_there_once(server: Mortal) -> None:
+    """Up to the answer: what comes later is any job's."""
+    seen: list[str] = []
+    while True:
+        server.number = len(seen)
+        server.steps.unlink(missing_ok=True)
+        server.start()
+        body = code("z = x", inputs=uploaded(server, x=len(seen)), outputs=["z"])
+        server.arm()
+        key = {"Idempotency-Key": f"dies at {len(seen)}"}
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, http.client.HTTPException):
+            server.ask("POST", "tasks/api/jobs", body, **key)
+            break  # this step comes behind the answer
+        seen.append(died_at(server))
+
+        server.number = None
+        server.start()
+        _, job = server.ask("POST", "tasks/api/jobs", body, **key)
+        jobs = all_ended(server, within_s=60)
+        assert jobs[job["id"]]["state"] == "succeeded", (seen, jobs[job["id"]])
+        assert result(server, job["id"]) == {"z": len(seen) - 1}
+        server.stop()
+    assert len(jobs) == len(seen)
+    assert {"before a commit", "after a commit"} <= set(seen)
+    left = [name for name in files_below(server.state_dir / "inputs") if "taken/" in name]
+    assert len(left) <= seen.index("before a commit") + 1, (left, seen)

@@ -12,6 +12,7 @@ from tests.crash.wreckage import all_ended, printed, starts
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 from tests.stream_client import job_of, submit, until
+from tests.values_client import code, files_below, packed, result, upload, uploaded
 
 OPTIONS = "size=4m,nr_inodes=400,mode=700"
 
@@ -148,3 +149,32 @@ def test_a_job_that_finds_no_room_for_one_of_its_files_waits_for_it(server: Live
         job = until(server, job_id)
         assert (job["state"], job["attempt"]) == ("succeeded", 1), (left, job)
         assert printed(server, job_id) == b"%d\n" % left
+
+
+@pytest.mark.timeout(120)
+def test_values_that_find_no_room_are_refused_or_fail_their_job_and_leave_nothing(
+    server: LiveServer,
+) -> None:
+    disk: SmallDisk = server.disk  # type: ignore[attr-defined]
+    inputs = uploaded(server, size=8_000_000)
+    uploads = files_below(server.state_dir / "inputs")
+    status, answer = upload(server, packed(x=os.urandom(8_000_000)))
+    assert (status, answer["code"]) == (507, "no_space")
+    assert "Free some space" in answer["message"]
+    assert files_below(server.state_dir / "inputs") == uploads
+
+    body = code("import os; z = os.urandom(size)", inputs=inputs, outputs=["z"])
+    _, job = server.ask("POST", "tasks/api/jobs", body)
+    job = until(server, job["id"], within_s=60)
+    assert (job["state"], job["reason"]) == ("failed", "error")
+    assert "The disk is full" in job["message"]
+    folder = server.state_dir / "attempts" / job["id"][:2] / job["id"]
+    assert not [name for name in files_below(folder) if "result" in name]
+
+    disk.fill_names(but=0)
+    status, answer = server.ask("POST", "tasks/api/jobs", body)
+    assert (status, answer["code"]) == (507, "no_space")
+    disk.free_names()
+    _, job = server.ask("POST", "tasks/api/jobs", code("z = size", inputs=inputs, outputs=["z"]))
+    assert until(server, job["id"], within_s=60)["state"] == "succeeded"
+    assert result(server, job["id"]) == {"z": 8_000_000}

@@ -12,6 +12,7 @@ from tests.crash.wreckage import is_there, starts
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 from tests.stream_client import events, get, job_of, payloads, socket, submit, until
+from tests.values_client import code, result, uploaded
 
 TAKE_OVER_S = 2.0
 TICKS = "i=0; while [ $i -lt 300 ]; do echo $i; i=$((i+1)); sleep 0.01; done"
@@ -63,6 +64,14 @@ def follower(calm: tuple[LiveServer, LiveServer]) -> LiveServer:
 
 def test_each_says_which_of_the_two_it_is(calm: tuple[LiveServer, LiveServer]) -> None:
     assert [role(server) for server in calm] == ["active", "following"]
+
+
+def test_values_go_through_the_one_that_follows(follower: LiveServer) -> None:
+    body = code("z = x + 1", inputs=uploaded(follower, x=1), outputs=["z"])
+    status, job = follower.ask("POST", "tasks/api/jobs", body)
+    assert status == 201
+    assert until(follower, job["id"], within_s=40)["state"] == "succeeded"
+    assert result(follower, job["id"]) == {"z": 2}
 
 
 def test_a_job_given_to_the_one_that_follows_is_the_same_job_for_both(

@@ -37,7 +37,7 @@ def test_a_method_asks_for_login_then_for_its_action(
     login, action, *rest = decorators(getattr(handler, method))
     assert login in ("web.authenticated", "ws_authenticated")
     assert action.startswith(f"authorized('{operation.action}'")
-    assert (rest == ["changes"]) == (operation.action != "read")
+    assert (rest == ["changes"]) == (operation.action != "read" and not operation.is_local)
 
 
 def test_every_handler_class_with_a_method_is_in_the_table() -> None:

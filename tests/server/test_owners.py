@@ -1,5 +1,6 @@
 """Where people are told apart, each has their own jobs; a stranger's job is as unknown as none."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -90,6 +91,16 @@ async def test_a_strangers_key_is_not_ones_own(server: Server) -> None:
     ]
     assert [answer.status for answer in answers] == [201, 201]
     await _end_all(server)
+
+
+async def test_a_strangers_values_are_as_unknown_as_none(server: Server) -> None:
+    said = await server.ask("POST", "api/inputs", b"x", token=False, X_Test_User="ada")
+    spec = {"kind": "code", "source": "1", "python": sys.executable, "inputs": said.json["id"]}
+    theirs = await as_("bob", server, "POST", "api/jobs", {"spec": spec})
+    spec["inputs"] = "0" * 32
+    nobodys = await as_("bob", server, "POST", "api/jobs", {"spec": spec})
+    assert (theirs.status, nobodys.status) == (400, 400)
+    assert theirs.json["message"].replace(said.json["id"], "0" * 32) == nobodys.json["message"]
 
 
 async def _end_all(server: Server) -> None:
