@@ -50,7 +50,7 @@ check: $(call ready,check) ## Check imports, style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@[ -d labextension/node_modules ] || ($(JLPM) install)
+	@[ labextension/node_modules/.yarn-state.yml -nt labextension/yarn.lock ] || ($(JLPM) install)
 	@$(JLPM) check
 
 format: $(call ready,check) ## Format the code and mend what can be mended safely

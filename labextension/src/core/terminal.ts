@@ -6,14 +6,11 @@ import { plainStyle, styledBy, type Style } from './style.ts';
 const NEWLINE = 10;
 /** A sequence that is not whole by then is none. */
 const MAX_SEQUENCE = 4096;
-// eslint-disable-next-line no-control-regex
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f\x9b]/g;
 // CSI (1: parameters, 2: verb), OSC and the like up to their end, and the short ones.
 const SEQUENCE =
-  // eslint-disable-next-line no-control-regex
   /(?:\x1b\[|\x9b)([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-OQ-WYZ\\`-~]/y;
 // A sequence of which only the beginning is there.
-// eslint-disable-next-line no-control-regex
 const BEGINNING = /^(?:(?:\x1b\[|\x9b)[0-?]*[ -/]*|\x1b[\]PX^_][^\x07\x1b]*\x1b?|\x1b[ -/]*)$/;
 
 export type StreamName = 'out' | 'err';

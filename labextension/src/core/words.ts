@@ -17,7 +17,6 @@ const ICONS: Record<State, string> = {
 
 // Escape sequences, other control characters, and what turns the direction of writing.
 const CONTROL =
-  // eslint-disable-next-line no-control-regex
   /\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 
 /** The text without what could disguise it. */

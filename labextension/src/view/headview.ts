@@ -19,6 +19,7 @@ export class HeadView extends Widget {
   /** Where it cannot be opened elsewhere, there is no button for it. */
   constructor(id: string, actions: Actions, canOpen: boolean) {
     super();
+    this._canOpen = canOpen;
     this.addClass('jp-tasks-head');
     const line = made('div', 'head-line', this.node);
     this._icon = made('span', 'head-icon', line);
@@ -39,7 +40,6 @@ export class HeadView extends Widget {
     this._open = button('head-open', buttons, actions.open);
     this._open.textContent = 'Open';
     this._open.title = 'Show the job with more of its output in a view of its own';
-    this._open.hidden = !canOpen;
     this._bar = made('div', 'head-progress', this.node);
     this._progress = made('progress', 'head-bar', this._bar);
     this._progress.max = 1;
@@ -66,6 +66,7 @@ export class HeadView extends Widget {
       : 'Ask the job to end; pressed a second time, it is killed at once';
     this._cancel.hidden = job === null || isEnded;
     this._restart.hidden = !isEnded;
+    this._open.hidden = job === null || !this._canOpen;
     this._cancel.disabled = this._restart.disabled = isBusy;
     say(this._message, job ? plain(job.message) : '');
   }
@@ -89,6 +90,7 @@ export class HeadView extends Widget {
     say(this._words, words);
   }
 
+  private readonly _canOpen: boolean;
   private readonly _icon: HTMLElement;
   private readonly _name: HTMLElement;
   private readonly _state: HTMLElement;

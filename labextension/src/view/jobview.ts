@@ -23,6 +23,7 @@ export interface JobWidgetOptions {
 /** Drawing more often would cost more than anybody sees. */
 const DRAW_EVERY_MS = 80;
 const TICK_MS = 1000;
+const MISSING: { readonly [why: string]: string } = { never: 'unknown', deleted: 'deleted' };
 
 export class JobWidget extends Panel {
   constructor(id: string, options: JobWidgetOptions) {
@@ -123,7 +124,7 @@ export class JobWidget extends Panel {
     const { job, outputs, isComplete } = this._view;
     const { link } = this._options.page;
     this._drawnAt = Date.now();
-    this.node.dataset['state'] = this._view.missing ?? job?.state ?? 'unknown';
+    this.node.dataset['state'] = MISSING[this._view.missing ?? ''] ?? job?.state ?? 'loading';
     this.node.dataset['live'] = String(link.isLive && job !== null && this._view.missing === null);
     this.node.dataset['complete'] = String(isComplete);
     this._head.draw(this._view.missing === null ? job : null, this._isBusy, Date.now() / 1000);
