@@ -46,10 +46,12 @@ function texts(block: Block): string[] {
 }
 
 let last = '';
+let looking = false;
 
 function tell(): void {
   const told = JSON.stringify({
     live: link.isLive,
+    looking,
     trouble: link.trouble,
     missing: view.missing,
     state: view.job?.state ?? null,
@@ -65,9 +67,15 @@ function tell(): void {
   }
 }
 
+function look(value: boolean): void {
+  looking = value;
+  view.look(value);
+  tell();
+}
+
 const ORDERS: { [order: string]: () => void } = {
-  look: () => view.look(true),
-  'look away': () => view.look(false),
+  look: () => look(true),
+  'look away': () => look(false),
   end: () => {
     view.close();
     link.dispose();
