@@ -106,7 +106,7 @@ def take_out(path: str, names: Iterable[str]) -> None:
     values = chosen(names, _namespace(), "is not set at the end of the code")
     part = Path(f"{path}.part")
     try:
-        with _told(), os.fdopen(os.open(part, _NEW, 0o600), "wb") as file:
+        with told_if_full(), os.fdopen(os.open(part, _NEW, 0o600), "wb") as file:
             pack(values, file, where="out of the job")
             file.flush()
             os.fsync(file.fileno())
@@ -124,7 +124,8 @@ def _namespace() -> MutableMapping[str, Any]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told_if_full() -> Iterator[None]:
+    """Say so in words where the disk has no room."""
     try:
         yield
     except OSError as error:

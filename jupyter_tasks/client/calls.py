@@ -254,15 +254,17 @@ def artifact(session: Session, job_id: str, file: str | Wire) -> Stream:
         href = f"artifacts/{quote(path, errors='surrogateescape')}"
     else:
         path, href = file["path"], file["href"]
-    where = of_job(job_id, href)
+    yield from download(session, of_job(job_id, href), repr(path))
+
+
+def download(session: Session, where: str, what: str) -> Stream:
+    """Emit the bytes at the path as they come; ``what`` they are is told where that breaks off."""
     yield from open_stream(session, Request(method="GET", path=where))
     got = 0
     while True:
         chunk = yield Read()
         if not isinstance(chunk, bytes):
-            raise NoServer(
-                f"The download of {path!r} broke off after {got} bytes; ask for it again."
-            )
+            raise NoServer(f"The download of {what} broke off after {got} bytes; ask for it again.")
         if not chunk:
             return
         got += len(chunk)

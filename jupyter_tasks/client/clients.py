@@ -1,10 +1,10 @@
 """The two clients: what a program calls. One line each; the flows know how."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Self, Unpack
 
-from jupyter_tasks.client import calls, streams
+from jupyter_tasks.client import calls, carrying, streams
 from jupyter_tasks.client.calls import Command, FilterOptions, JobOptions, Wire
 from jupyter_tasks.client.connection import PATIENCE_S, locate
 from jupyter_tasks.client.core import Flow, Server
@@ -78,6 +78,27 @@ class Client:
         body = [calls.job_request(command, options) for command in commands]
         jobs = self._shell.run(_submit(self._shell, body, idempotency_key))
         return [JobHandle(self._shell, job) for job in jobs]
+
+    @spelled_out
+    def submit_code(
+        self,
+        source: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        outputs: str | Sequence[str] = (),
+        python: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> JobHandle:
+        """Submit source text for a fresh kernel of this Python, or of the one at the path ``python``.
+
+        ``inputs``: variables that it begins with; ``outputs``: names whose values ``JobHandle.result``
+        gives. Both are carried by cloudpickle: by value what was made in a notebook, by name what can
+        be imported. Raises BadValue, which names the value, before anything is submitted.
+        """
+        body = carrying.request(source, outputs, python, options)
+        with carrying.packed(inputs) as file:
+            flow = carrying.submit(self._session, body, file, self._shell.folder)
+            return JobHandle(self._shell, self._shell.run(flow))
 
     def job(self, job_id: str) -> JobHandle:
         """The job with this id, or the one newer job whose id begins like this."""
@@ -191,6 +212,22 @@ class AsyncClient:
         body = [calls.job_request(command, options) for command in commands]
         jobs = await self._shell.run(_submit(self._shell, body, idempotency_key))
         return [AsyncJobHandle(self._shell, job) for job in jobs]
+
+    @spelled_out
+    async def submit_code(
+        self,
+        source: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        outputs: str | Sequence[str] = (),
+        python: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle:
+        """Submit source text for a fresh kernel; see Client.submit_code."""
+        body = carrying.request(source, outputs, python, options)
+        with carrying.packed(inputs) as file:
+            flow = carrying.submit(self._session, body, file, self._shell.folder)
+            return AsyncJobHandle(self._shell, await self._shell.run(flow))
 
     async def job(self, job_id: str) -> AsyncJobHandle:
         """The job with this id, or the one newer job whose id begins like this."""

@@ -40,12 +40,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request below ``tasks/api/``. ``quiet_s`` bounds the silence that is waited through."""
+    """One request below ``tasks/api/``. ``quiet_s`` bounds the silence that is waited through.
+
+    ``file``: the path of a file that is the body, and is read anew each time that it is sent.
+    """
 
     method: str
     path: str
     params: Params = ()
     body: bytes | None = field(default=None, repr=False)
+    file: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     quiet_s: float | None = 60.0
 

@@ -7,9 +7,10 @@ Both handles have the same methods; those of AsyncJobHandle are awaited. Their f
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Self, Unpack
 
-from jupyter_tasks.client import calls, streams
+from jupyter_tasks.client import calls, carrying, streams
 from jupyter_tasks.client.calls import Command, JobOptions, Wire
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out
@@ -94,6 +95,18 @@ class JobHandle(_Known):
         """Return when the job has ended; raises TimeoutError where it has not by then (it goes on)."""
         self.wire = self._shell.run(streams.wait(self._shell.session, self.id, timeout_s))
         return self
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """Wait for its end; then the value that it was asked for, or a tuple of them (``outputs``).
+
+        Raises TimeoutError, and NoResult where it did not succeed. Reading the values runs what code
+        they bring along: that of the job.
+        """
+        carrying.must_be_asked(self.wire)
+        self.wait(timeout_s)
+        with TemporaryFile() as file:
+            file.writelines(self._shell.iterate(carrying.download(self._shell.session, self.id)))
+            return carrying.opened(file, self.wire)
 
     def cancel(self, reason: str | None = None) -> Self:
         """Ask for the job's end: by the ladder; a second time: at once."""
@@ -214,6 +227,15 @@ class AsyncJobHandle(_Known):
         """Return when the job has ended; raises TimeoutError where it has not by then (it goes on)."""
         self.wire = await self._shell.run(streams.wait(self._shell.session, self.id, timeout_s))
         return self
+
+    async def result(self, timeout_s: float | None = None) -> Any:
+        """Wait for its end; then what it was asked for, as JobHandle.result has it."""
+        carrying.must_be_asked(self.wire)
+        await self.wait(timeout_s)
+        with TemporaryFile() as file:
+            async for piece in self._shell.iterate(carrying.download(self._shell.session, self.id)):
+                file.write(piece)
+            return carrying.opened(file, self.wire)
 
     async def cancel(self, reason: str | None = None) -> Self:
         """Ask for the job's end: by the ladder; a second time: at once."""

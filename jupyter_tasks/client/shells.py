@@ -30,8 +30,10 @@ from jupyter_tasks.client.core import (
 )
 from jupyter_tasks.client.discovery import find
 from jupyter_tasks.client.transport import (
+    awaited_pieces_of,
     broken_by,
     client_options,
+    pieces_of,
     reply_from,
     request_options,
     transport_options,
@@ -150,7 +152,7 @@ class _Hands:
         try:
             link = self._shell.link(server)
             response = link.send(
-                link.build_request(**request_options(server, request)), stream=stream
+                link.build_request(**request_options(server, request, pieces_of)), stream=stream
             )
             if not stream or response.status_code >= 400:
                 return reply_from(response, response.read())
@@ -269,7 +271,8 @@ class _AsyncHands:
         try:
             link = self._shell.link(server)
             response = await link.send(
-                link.build_request(**request_options(server, request)), stream=stream
+                link.build_request(**request_options(server, request, awaited_pieces_of)),
+                stream=stream,
             )
             if not stream or response.status_code >= 400:
                 return reply_from(response, await response.aread())

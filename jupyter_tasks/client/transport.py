@@ -4,6 +4,8 @@ Reaches a server over TCP, TLS or a UNIX socket. httpx is imported by whoever ca
 """
 
 import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -13,6 +15,7 @@ from jupyter_tasks.client.core import Broken, Reply, Request, Server
 
 _API: Final = "tasks/api/"
 _CONNECT_S: Final = 5.0
+_PIECE_BYTES: Final = 256 * 1024
 #: A silent job's stream must notice a network that has gone away: ask after 20 s, give up after 50.
 _KEEP_ALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -49,18 +52,33 @@ def client_options(server: Server) -> dict[str, Any]:
     return {"headers": headers, "follow_redirects": False}
 
 
-def request_options(server: Server, request: Request) -> dict[str, Any]:
-    """The arguments of httpx's ``build_request``."""
+def request_options(
+    server: Server, request: Request, pieces: Callable[[str], Any]
+) -> dict[str, Any]:
+    """The arguments of httpx's ``build_request``; ``pieces``: of a file, as the shell takes them."""
     import httpx  # noqa: PLC0415 - loaded when the first request goes out
 
     return {
         "method": request.method,
         "url": f"{server.url}{_API}{request.path}",
         "params": request.params or None,
-        "content": request.body,
+        "content": request.body if request.file is None else pieces(request.file),
         "headers": dict(request.headers),
         "timeout": httpx.Timeout(request.quiet_s, connect=_CONNECT_S, write=60.0, pool=None),
     }
+
+
+def pieces_of(file: str) -> Iterator[bytes]:
+    """The file's bytes, piece by piece."""
+    with Path(file).open("rb") as opened:
+        while piece := opened.read(_PIECE_BYTES):
+            yield piece
+
+
+async def awaited_pieces_of(file: str) -> AsyncIterator[bytes]:
+    """The same for who awaits them: a local file, a piece at a time."""
+    for piece in pieces_of(file):
+        yield piece
 
 
 def reply_from(response: Any, body: bytes = b"") -> Reply:

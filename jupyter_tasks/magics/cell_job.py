@@ -42,6 +42,13 @@ class CellJob:
         self._handle.wait(timeout_s=timeout_s)
         return self
 
+    def result(self, timeout_s: float | None = None) -> Any:
+        """Wait for its end; then the value of ``--out``, or a tuple of them.
+
+        Raises TimeoutError, and NoResult where the job did not succeed.
+        """
+        return self._handle.result(timeout_s)
+
     def cancel(self, reason: str | None = None) -> "CellJob":
         """End it; asked again, at once."""
         self._handle.cancel(reason)

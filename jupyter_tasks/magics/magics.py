@@ -12,12 +12,13 @@ from typing import Any, NoReturn
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
-from jupyter_tasks import units, words
+from jupyter_tasks import units, values, words
 from jupyter_tasks.cli import tables
 from jupyter_tasks.cli.arguments import parsed_by
 from jupyter_tasks.cli.desk import environment
-from jupyter_tasks.client import Client
-from jupyter_tasks.errors import TasksError
+from jupyter_tasks.client import Client, JobHandle
+from jupyter_tasks.errors import NoResult, TasksError
+from jupyter_tasks.magics import lists
 from jupyter_tasks.magics.cell_job import CellJob
 from jupyter_tasks.magics.live import Live
 from jupyter_tasks.model import ENDED
@@ -46,7 +47,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--tag", action="append", metavar="TAG", help="may be repeated")
     add("--env", action="append", metavar="NAME[=VALUE]", help="without a value: this kernel's own")
     add("--cwd", metavar="FOLDER", help="default: this kernel's")
-    add("--wait", action="store_true", help="return only at its end")
+    add(
+        "--in", action="append", metavar="NAMES", dest="inputs", help="variables to begin with: x,y"
+    )
+    add(
+        "--out",
+        action="append",
+        metavar="NAMES",
+        dest="outputs",
+        help="those to keep: job.result()",
+    )
+    add("--wait", action="store_true", help="return only at its end, with those of --out set")
     return parser
 
 
@@ -57,6 +68,7 @@ class TaskMagics(Magics):
     def __init__(self, shell: Any) -> None:
         """Talk to nobody yet."""
         super().__init__(shell)
+        self._shell = shell
         self._client = Client(patience_s=_PATIENCE_S)
         self._live = Live()
 
@@ -92,7 +104,7 @@ class TaskMagics(Magics):
         print(tables.table(columns, rows) if rows else "No jobs.")  # noqa: T201 - a magic prints
 
     def _submit(self, line: str, cell: str) -> CellJob:
-        given = _parser().parse_args(_words(line))
+        given = _parser().parse_args(lists.joined(_words(line)))
         if not cell.strip():
             raise UsageError("The cell is empty; write below %%task what to run.")
         options = {
@@ -104,14 +116,37 @@ class TaskMagics(Magics):
             "timeout_s": given.timeout,
             "memory_bytes": given.memory,
         }
-        handle = self._client.submit(
-            _spec(given, cell),
-            **{name: value for name, value in options.items() if value},
-        )
-        job = CellJob(handle, self._live)
-        if given.wait:
-            _wait(job)
+        submitted = self._submitted(given, cell, {k: v for k, v in options.items() if v})
+        job = CellJob(submitted, self._live)
+        if given.wait and _wait(job) and given.outputs:
+            self._set_outputs(job)
         return job
+
+    def _submitted(
+        self, given: argparse.Namespace, cell: str, options: dict[str, Any]
+    ) -> JobHandle:
+        inputs, outputs = lists.names(given.inputs), lists.names(given.outputs)
+        if not (inputs or outputs):
+            return self._client.submit(_spec(given, cell), **options)
+        if given.shell or given.kernel:
+            raise UsageError(
+                "--in and --out carry values between kernels of this Python; leave out --shell and "
+                "--kernel, or let the code read and write files."
+            )
+        values.must_be_names(inputs, "--in")
+        values.must_be_names(outputs, "--out")
+        carried = values.chosen(inputs, self._shell.user_ns, "is not set in this kernel")
+        return self._client.submit_code(cell, inputs=carried, outputs=outputs, **options)
+
+    def _set_outputs(self, job: CellJob) -> None:
+        """Set the variables of ``--out``, all or none."""
+        outputs = job.handle.wire["spec"]["outputs"]
+        try:
+            result = job.result()
+        except NoResult as error:
+            print(f"{', '.join(outputs)} stays as it was. {error.message}")  # noqa: T201
+            return
+        self._shell.push(dict(zip(outputs, result if len(outputs) > 1 else [result], strict=True)))
 
     def _ask(self, line: str) -> CellJob | None:
         asked = _words(line)
@@ -124,11 +159,14 @@ class TaskMagics(Magics):
         return None
 
 
-def _wait(job: CellJob) -> None:
+def _wait(job: CellJob) -> bool:
+    """Wait for its end; False where the waiting was interrupted."""
     try:
         job.wait()
     except KeyboardInterrupt:
         print(f"Stopped waiting; the job goes on. To end it: %task cancel {job.id[:8]}")  # noqa: T201
+        return False
+    return True
 
 
 def _show(job: CellJob) -> str:

@@ -205,7 +205,16 @@ def test_where_no_server_runs_it_says_what_to_do(
 
 def test_help_tells_every_option(notebook: Notebook) -> None:
     told = notebook.text("print(get_ipython().find_cell_magic('task').__doc__)")
-    for option in ("--shell", "--kernel", "--timeout", "--memory", "--env", "--wait"):
+    for option in (
+        "--shell",
+        "--kernel",
+        "--timeout",
+        "--memory",
+        "--env",
+        "--in",
+        "--out",
+        "--wait",
+    ):
         assert option in told
 
 
