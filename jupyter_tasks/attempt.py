@@ -14,6 +14,7 @@ from jupyter_tasks import posix
 
 __all__ = [
     "KERNEL_FILE",
+    "MARK",
     "RESULT_FILE",
     "VERSION",
     "Claim",
@@ -44,6 +45,8 @@ VERSION = 1
 _CLAIM = "claim"
 #: How to reach the kernel of an attempt, with its key; there as long as the kernel lives.
 KERNEL_FILE = "kernel.json"
+#: The variable of every process of an attempt: ``<job>/<attempt>``.
+MARK = "JUPYTER_TASKS_JOB"
 #: The values that were asked for, once the code has succeeded.
 RESULT_FILE = "result.pkl"
 #: The values that the code is given: the same for all attempts, so beside their directories.
@@ -137,7 +140,7 @@ def remove_job(state_dir: str | os.PathLike[str], job: str) -> None:
 
 def mark(job: str, number: int) -> str:
     """What every process of the attempt carries (see ``posix.marks``)."""
-    return f"JUPYTER_TASKS_JOB={job}/{number}"
+    return f"{MARK}={job}/{number}"
 
 
 def write_spec(directory: str, spec: dict[str, Any]) -> None:

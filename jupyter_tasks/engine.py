@@ -64,6 +64,7 @@ class Engine:
             runtime_dir=place.runtime_dir,
             log=log,
             fork=traits["fork"],
+            warm=traits["warm_kernels"],
             python=list(traits["python_command"]) or None,
             kernels=self._kernels.command_of,
         )

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Iterator
 
 from jupyter_tasks import supervisor
 
@@ -18,11 +19,35 @@ _NO_PROCESS = b'{"say": "no_process"}'
 def main(fd: int) -> None:
     """Fork a supervisor for each descriptor that comes, until the socket ends; answer the rest."""
     os.set_inheritable(fd, False)
-    _warm_up()
+    warm_up()
+    ignore_signals()
+    control = socket.socket(fileno=fd)
+    for channel in forked(control):
+        become_supervisor(control, channel)
+
+
+def warm_up() -> None:
+    """Load now what each supervisor would load, and keep the collector off shared pages."""
+    import resource  # noqa: PLC0415
+
+    from jupyter_tasks import posix  # noqa: PLC0415
+
+    posix.prepare_subreaper()
+    resource.getrusage(resource.RUSAGE_SELF)
+    posix.boot_id(), posix.machine_id(), posix.pid_namespace(), posix.host()
+    gc.collect()
+    gc.freeze()
+
+
+def ignore_signals() -> None:
+    """An interrupt is not meant for us, and who we fork is not waited for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The kernel reaps our children: nobody else has to know how a supervisor ended.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    control = socket.socket(fileno=fd)
+
+
+def forked(control: socket.socket) -> Iterator[int]:
+    """Serve the socket until it ends. Yields in each child, once: the channel that it is to serve."""
     while True:
         request, fds, _, _ = socket.recv_fds(control, _MAX_REQUEST_BYTES, 1)
         if not request:
@@ -36,30 +61,17 @@ def main(fd: int) -> None:
                 pid = -1  # no more processes now: who asked is told, and asks again later
                 os.write(channel, _NO_PROCESS)
             if pid == 0:
-                _become_supervisor(control, channel)
+                os.setsid()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                yield channel
             os.close(channel)
 
 
-def _warm_up() -> None:
-    """Load now what each supervisor would load, and keep the collector off shared pages."""
-    import resource  # noqa: PLC0415
-
-    from jupyter_tasks import posix  # noqa: PLC0415
-
-    posix.prepare_subreaper()
-    resource.getrusage(resource.RUSAGE_SELF)
-    posix.boot_id(), posix.machine_id(), posix.pid_namespace(), posix.host()
-    gc.collect()
-    gc.freeze()
-
-
-def _become_supervisor(control: socket.socket, channel: int) -> None:
-    """In the child: leave the fork server's session and never come back."""
+def become_supervisor(control: socket.socket, channel: int) -> None:
+    """In the child: leave what is the fork server's, and never come back."""
     code = 1
     try:
-        os.setsid()
         control.close()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         supervisor.main(channel)
         code = 0
     finally:

@@ -5,8 +5,10 @@ Only kernels that are plain processes of this machine: their supervisor is their
 
 import asyncio
 import errno
+import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from string import Template
 from typing import Any, Final
 
@@ -22,6 +24,8 @@ _LAUNCHER: Final = "ipykernel"
 _PYTHONS: Final = frozenset(
     {"python", f"python{sys.version_info[0]}", "python{}.{}".format(*sys.version_info[:2])}
 )
+#: Options that stand for themselves and say what is loaded and how, not what is run.
+_OPTION: Final = re.compile("-(?:[BEIOPsbdquv]+|[XW].+)")
 
 
 class KernelSpecs:
@@ -67,9 +71,11 @@ class KernelSpecs:
         """How the kernel of the spec is started. Blocks; raises OSError, as ``command`` does."""
         if spec.python is None:
             return self.command(spec.kernel)
+        argv = [spec.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         return {
             "name": spec.python,
-            "argv": [spec.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "argv": argv,
+            "interpreter_words": interpreter_words(argv),
             "env": {},
             "interrupt_mode": "signal",
             "resource_dir": "",
@@ -91,7 +97,7 @@ class KernelSpecs:
             raise _refusal(f"The kernelspec {name!r} cannot be used: {error}.") from None
 
     def _command_in(self, name: str, spec: KernelSpec) -> dict[str, Any]:
-        argv, provisioner = spec.argv, spec.metadata.get("kernel_provisioner", {})
+        argv, provisioner = list(spec.argv), spec.metadata.get("kernel_provisioner", {})
         if not all(isinstance(word, str) for word in argv):
             raise ValueError("its argv holds what is no text")
         if not any("{connection_file}" in word for word in argv):
@@ -100,7 +106,8 @@ class KernelSpecs:
             raise ValueError(f"its kernel is started by {started_by}, not on this machine")
         return {
             "name": name,
-            "argv": _command(argv),
+            "argv": (command := _command(argv)),
+            "interpreter_words": interpreter_words(command),
             "env": {key: self._filled(value) for key, value in spec.env.items()},
             "interrupt_mode": spec.interrupt_mode,
             "resource_dir": spec.resource_dir,
@@ -108,6 +115,19 @@ class KernelSpecs:
 
     def _filled(self, value: str) -> str:
         return Template(value).safe_substitute(self._environment)
+
+
+def interpreter_words(argv: list[str]) -> int | None:
+    """How many words stand before ``-m ipykernel_launcher``, the interpreter being the first.
+
+    None for another command, and for one whose interpreter is another with each job's PATH or is
+    told more than how to load.
+    """
+    for number in range(1, len(argv) - 1):
+        if argv[number : number + 2] == ["-m", "ipykernel_launcher"]:
+            are_known = all(map(_OPTION.fullmatch, argv[1:number]))
+            return number if are_known and Path(argv[0]).is_absolute() else None
+    return None
 
 
 def _command(argv: list[str]) -> list[str]:

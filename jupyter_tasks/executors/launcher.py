@@ -6,21 +6,25 @@ It hands out connected sockets to new supervisors and knows nothing of attempts.
 import asyncio
 import json
 import logging
+import os
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor as Threads
 from pathlib import Path
+from typing import Any
 
 from tornado.ioloop import IOLoop
 
 _LEAVE_WITHIN_S = 5.0
 _BUSY_S = 0.01
 _PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent.parent)
+#: The command line of a process that runs ``main`` of our module with that descriptor.
+Command = Callable[[str, int], list[str]]
 _FORK_REQUEST = json.dumps({"do": "fork"}).encode()
 #: Asks for a sign of life. Requests are taken in their order: the answer says that all forks are made.
 _HELLO_REQUEST = json.dumps({"do": "hello"}).encode()
-_MAX_ANSWER_BYTES = 64
+_MAX_ANSWER_BYTES = 256 * 1024
 #: A fork server that was asked for forks is looked after once, so much later; then it has so long
 #: to answer. A queue full of forks is made in half a second.
 _HELLO_AFTER_S = 0.5
@@ -34,18 +38,20 @@ class Launcher:
         self,
         *,
         fork: bool,
-        python: list[str],
+        command: Command,
         threads: Threads,
         log: logging.Logger,
-        load: Mapping[str, str] = {},
+        env: Mapping[str, str] | None = None,
+        heard: Callable[[dict[str, Any] | None], None] | None = None,
     ) -> None:
-        """Start nothing yet; ``python`` is the interpreter's command, with its options.
+        """Start nothing yet. ``env``: instead of our own, for processes that become those of jobs.
 
-        ``load``: modules that supervisors have loaded beforehand, and the folders that they are in.
+        ``heard`` is called with what the fork server says of itself, and with None when it has gone.
         """
-        self._load = load
+        self._command = command
+        self._env = env
+        self._heard = heard
         self._fork = fork
-        self._python = python
         self._threads = threads
         self._log = log
         self._control: socket.socket | None = None
@@ -71,6 +77,23 @@ class Launcher:
             raise
         return ours
 
+    async def warm_up(self) -> None:
+        """Start the fork server, so that it is there when it is needed. Raises OSError."""
+        async with self._starting:
+            if self._control is None:
+                await self._start_fork_server()
+
+    async def launch_at_once(self) -> socket.socket:
+        """As ``launch``, but only by a fork server that is there; raises OSError where none is."""
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its:
+            try:
+                await self._send(its)
+            except BaseException:
+                ours.close()
+                raise
+        return ours
+
     async def close(self) -> None:
         """Let the fork server leave; its supervisors go on."""
         self._drop_control()
@@ -84,9 +107,7 @@ class Launcher:
 
     async def _ask_fork_server(self, its: socket.socket) -> None:
         for may_retry in (True, False):
-            async with self._starting:
-                if self._control is None:
-                    await self._start_fork_server()
+            await self.warm_up()
             try:
                 await self._send(its)
             except OSError:
@@ -154,18 +175,25 @@ class Launcher:
         self._log.info("Started fork server %d", self._fork_server.pid)
 
     def _hear(self, _fd: object, _events: int) -> None:
-        """It has answered, or it has gone."""
+        """It has answered, says something of itself, or has gone."""
         assert self._control is not None
         try:
-            if self._control.recv(_MAX_ANSWER_BYTES):
-                self._answered.set()
+            if datagram := self._control.recv(_MAX_ANSWER_BYTES):
+                self._take(json.loads(datagram))
                 return
         except BlockingIOError:
             return
         except OSError as error:
             self._log.debug("Lost the fork server's socket: %s", error)
-        self._log.warning("Lost the fork server; the next start makes another")
+        if self._heard is None:
+            self._log.warning("Lost the fork server; the next start makes another")
         self._drop_control()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message.get("say") == "here":
+            self._answered.set()
+        elif self._heard is not None:
+            self._heard(message)
 
     def _drop_control(self) -> None:
         if self._control is not None:
@@ -173,16 +201,8 @@ class Launcher:
             self._control.close()
             self._control = None
             self._answered.set()  # whoever waits finds that there is nobody to answer
-
-    def _command(self, module: str, fd: int) -> list[str]:
-        """A command line that runs our module with the standard library alone, and no site."""
-        folders = [_PACKAGE_PARENT, *self._load.values()]
-        loaded = "".join(f"import {name}; " for name in self._load)
-        code = (
-            f"import sys; sys.path.extend({folders!r}); {loaded}"
-            f"from jupyter_tasks.{module} import main; main({fd})"
-        )
-        return [*self._python, "-I", "-S", "-c", code]
+            if self._heard is not None:
+                self._heard(None)
 
     async def _in_thread_spawn(self, module: str, its: socket.socket) -> None:
         """Start a process that has the socket; it is the thread's from now on, whoever cancels us."""
@@ -199,16 +219,32 @@ class Launcher:
 
     def _popen(self, command: list[str], fd: int) -> None:
         self._processes = [process for process in self._processes if process.poll() is None]
-        process = subprocess.Popen(
-            command,
-            pass_fds=[fd],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-        )
+        read, write = self._streams()
+        try:
+            process = subprocess.Popen(
+                command,
+                pass_fds=[fd, *read],
+                stdin=subprocess.DEVNULL,
+                stdout=write,
+                stderr=write,
+                start_new_session=True,
+                cwd="/",
+                env=self._env,
+            )
+        finally:
+            for end in (*read, write):
+                os.close(end)
         self._processes.append(process)
+
+    def _streams(self) -> tuple[list[int], int]:
+        """What it prints to, and what it has to keep open for that; nobody reads it.
+
+        Who becomes a job's process later must find what it would have had from the beginning.
+        """
+        if self._env is None:
+            return [], os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        read, write = os.pipe()
+        return [read], write
 
     def _reap(self) -> None:
         """Wait for the fork server; a plain supervisor that still holds an attempt is left alone."""
@@ -223,3 +259,21 @@ class Launcher:
                     # Its attempt goes on without us, as it should; Popen must not warn about that.
                     process.returncode = 0
         self._processes = []
+
+
+def bare(python: list[str], load: Mapping[str, str]) -> Command:
+    """Runs our module with the standard library alone, and no site.
+
+    ``load``: modules to load beforehand, and the folders that they are in.
+    """
+    folders = [_PACKAGE_PARENT, *load.values()]
+    loaded = "".join(f"import {name}; " for name in load)
+
+    def command(module: str, fd: int) -> list[str]:
+        code = (
+            f"import sys; sys.path.extend({folders!r}); {loaded}"
+            f"from jupyter_tasks.{module} import main; main({fd})"
+        )
+        return [*python, "-I", "-S", "-c", code]
+
+    return command

@@ -72,6 +72,7 @@ class LocalExecutor:
         runtime_dir: Path,
         log: logging.Logger,
         fork: bool = hasattr(os, "fork"),
+        warm: bool = True,
         python: list[str] | None = None,
         kernels: writing.Kernels = writing.no_kernels,
     ) -> None:
@@ -86,6 +87,7 @@ class LocalExecutor:
         self._kernels = kernels
         self._pool = Pool(
             fork=fork,
+            warm=warm,
             python=python,
             threads=self._threads,
             heard=self._heard,
@@ -94,7 +96,7 @@ class LocalExecutor:
         )
         self._listener: Listener
         self._holds: dict[str, _Hold] = {}
-        self._prepared: dict[str, tuple[Job, asyncio.Future[None]]] = {}
+        self._prepared: dict[str, tuple[Job, asyncio.Future[Message | None]]] = {}
         self._by_channel: dict[Channel, _Hold] = {}
         self._has_launched = False
         self._background: set[asyncio.Task[None]] = set()
@@ -118,9 +120,9 @@ class LocalExecutor:
         hold = _Hold(job=job, dir=self.dir_of(job), tries=former.tries + 1 if former else 1)
         self._holds[job.id] = hold
         try:
-            await self._written(job)
+            kernel = await self._written(job)
             # An idle supervisor may be just leaving: a further try goes to a new one.
-            channel = await self._supervisor(job.kind, new=hold.tries > 1)
+            channel = await self._supervisor(job.kind, kernel, new=hold.tries > 1)
         except OSError:
             self._forget_hold(hold)
             raise
@@ -194,19 +196,22 @@ class LocalExecutor:
 
     # -- the directory ---------------------------------------------------------------------------
 
-    async def _written(self, job: Job) -> None:
-        """Wait for the directory, or write it; what was prepared for an older version is not it."""
+    async def _written(self, job: Job) -> Message | None:
+        """Wait for the directory, or write it; what was prepared for an older version is not it.
+
+        Returns how the attempt's kernel is started, where it has one.
+        """
         prepared, writing = self._prepared.pop(job.id, (None, None))
         if prepared is not job:
             if writing is not None:
                 await asyncio.wait([writing])
             writing = asyncio.get_running_loop().run_in_executor(self._threads, self._write, job)
         assert writing is not None
-        await writing
+        return await writing
 
-    def _write(self, job: Job) -> None:
+    def _write(self, job: Job) -> Message | None:
         places = {"state_dir": self._state_dir, "runtime_dir": self._runtime_dir}
-        writing.write(job, **places, kernels=self._kernels)
+        return writing.write(job, **places, kernels=self._kernels)
 
     def _fence(self, job: Job) -> bool:
         directory = attempt.create(self._state_dir, job.id, job.attempt)
@@ -435,11 +440,11 @@ class LocalExecutor:
         hold = self._holds.get(job.id)
         return hold if hold is not None and hold.job.attempt == job.attempt else None
 
-    async def _supervisor(self, kind: str, *, new: bool) -> Channel:
+    async def _supervisor(self, kind: str, kernel: Message | None, *, new: bool) -> Channel:
         if not self._has_launched:
             self._has_launched = True
             self._spawn(self._in_thread(remove_abandoned, self._runtime_dir))
-        return await self._pool.take(kind, new=new)
+        return await self._pool.take(kind, new=new, kernel=kernel)
 
     def _happened(self, hold: _Hold, event: Event) -> None:
         self._listener.happened(hold.job.id, hold.job.attempt, event)
@@ -466,7 +471,7 @@ class LocalExecutor:
             self._log.error("Failed in the background", exc_info=error)
 
 
-def _look_at(writing: asyncio.Future[None]) -> None:
+def _look_at(writing: asyncio.Future[Message | None]) -> None:
     """Whoever waits for it hears of an error; where nobody does, the start was not to be."""
     if not writing.cancelled():
         writing.exception()

@@ -17,16 +17,22 @@ from jupyter_tasks.model import CodeSpec, Job, Spec
 Kernels = Callable[[CodeSpec], dict[str, Any]]
 
 
-def write(job: Job, *, state_dir: Path, runtime_dir: Path, kernels: Kernels) -> None:
-    """Make the directory and write the spec. Blocks; raises OSError."""
+def write(
+    job: Job, *, state_dir: Path, runtime_dir: Path, kernels: Kernels
+) -> dict[str, Any] | None:
+    """Make the directory and write the spec; returns how its kernel is started, where it has one.
+
+    Blocks; raises OSError.
+    """
     directory = attempt.create(state_dir, job.id, job.attempt)
     _must_have_inputs(job, state_dir)
+    to_be_run = _to_be_run(job.spec, kernels)
     spec = {
         "version": attempt.VERSION,
         "job": job.id,
         "attempt": job.attempt,
         "name": job.name,
-        "spec": _to_be_run(job.spec, kernels),
+        "spec": to_be_run,
         "timeout_s": job.timeout_s,
         "memory_bytes": job.memory_bytes,
         "grace_s": job.grace_s,
@@ -36,6 +42,8 @@ def write(job: Job, *, state_dir: Path, runtime_dir: Path, kernels: Kernels) -> 
     }
     if not _is_written(directory, spec):
         attempt.write_spec(directory, spec)
+    kernel: dict[str, Any] | None = to_be_run.get("kernel") if "source" in to_be_run else None
+    return kernel
 
 
 def no_kernels(spec: CodeSpec) -> dict[str, Any]:

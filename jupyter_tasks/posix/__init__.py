@@ -4,6 +4,7 @@ Standard library alone: fork server and supervisors import it, and pay for nothi
 """
 
 from jupyter_tasks.posix.files import (
+    close_all_but,
     connect_control,
     default_runtime_dir,
     peer_pid,
@@ -22,7 +23,7 @@ from jupyter_tasks.posix.identity import (
     start_time,
 )
 from jupyter_tasks.posix.locks import lock_record, release_lock, take_lock, who_locks
-from jupyter_tasks.posix.marks import marked, worn
+from jupyter_tasks.posix.marks import can_be_worn, marked, wear, worn
 from jupyter_tasks.posix.tree import (
     Process,
     become_subreaper,
@@ -40,6 +41,8 @@ __all__ = [
     "Process",
     "become_subreaper",
     "boot_id",
+    "can_be_worn",
+    "close_all_but",
     "connect_control",
     "cpu_s",
     "default_runtime_dir",
@@ -65,6 +68,7 @@ __all__ = [
     "start_time",
     "stop_processes",
     "take_lock",
+    "wear",
     "who_locks",
     "worn",
 ]

@@ -1,5 +1,6 @@
 """Folders and files that are the owner's alone, and reads that do not wait for a disk."""
 
+import itertools
 import os
 import socket
 import stat
@@ -38,6 +39,13 @@ def read_file(path: str) -> bytes:
     finally:
         os.close(fd)
     return content
+
+
+def close_all_but(*fds: int) -> None:
+    """Close every descriptor but these and the three standard ones."""
+    kept = [2, *sorted(fds), os.sysconf("SC_OPEN_MAX")]
+    for last, following in itertools.pairwise(kept):
+        os.closerange(last + 1, following)
 
 
 def peer_uid(sock: socket.socket) -> int:

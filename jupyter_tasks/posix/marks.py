@@ -16,7 +16,8 @@ from jupyter_tasks.posix.tree import Process, is_alive
 
 #: How many microseconds a real-time process may run on end. It is infinite unless somebody made it
 #: finite, so that thousands of years instead change nothing. ``resource`` has no name for it.
-_LIMIT = 15 if sys.platform == "linux" else None
+_HAS_LIMIT = sys.platform == "linux"
+_LIMIT = 15
 _LIMIT_LINE = b"\nMax realtime timeout"
 _FIRST_NUMBER = 2**61
 
@@ -24,14 +25,25 @@ _FIRST_NUMBER = 2**61
 @contextmanager
 def worn(mark: str) -> Iterator[None]:
     """Let processes that are spawned now inherit the mark; for its part in the environment, see to it."""
-    if _LIMIT is None or resource.getrlimit(_LIMIT) != (resource.RLIM_INFINITY,) * 2:
-        yield  # somebody made it finite: then it is not ours to use
+    if not can_be_worn():
+        yield
         return
-    resource.setrlimit(_LIMIT, (_number(mark), resource.RLIM_INFINITY))
+    wear(mark)
     try:
         yield
     finally:
         resource.setrlimit(_LIMIT, (resource.RLIM_INFINITY,) * 2)
+
+
+def can_be_worn() -> bool:
+    """Whether a mark can be inherited here otherwise than in the environment."""
+    # Where somebody made it finite it is not ours to use.
+    return _HAS_LIMIT and resource.getrlimit(_LIMIT) == (resource.RLIM_INFINITY,) * 2
+
+
+def wear(mark: str) -> None:
+    """Carry the mark from now on, and hand it down; only where it ``can_be_worn``."""
+    resource.setrlimit(_LIMIT, (_number(mark), resource.RLIM_INFINITY))
 
 
 def marked(mark: str) -> list[Process]:

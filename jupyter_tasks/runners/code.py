@@ -14,7 +14,7 @@ import time
 import zmq
 
 from jupyter_tasks import attempt
-from jupyter_tasks.runners import shell
+from jupyter_tasks.runners import shell, warm
 from jupyter_tasks.runners.base import CannotStart, Message, Stage, Started, Timer
 from jupyter_tasks.runners.carrying import Carrier
 from jupyter_tasks.runners.wire import Received, Session
@@ -23,6 +23,8 @@ from jupyter_tasks.runners.wire import Received, Session
 _READY_WITHIN_S = 120.0
 #: Asked again: what a kernel published before we were subscribed is lost.
 _ASK_AGAIN_S = 0.5
+#: A kernel that listens answers at once, whatever it has to say.
+_ASK_WARM_AGAIN_S = 0.01
 #: After the answer, for the last of what is published.
 _IDLE_WITHIN_S = 5.0
 _LEAVE_WITHIN_S = 60.0
@@ -57,6 +59,8 @@ class CodeRunner:
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._timer: Timer | None = None
         self._waited_s = 0.0
+        self._ask_again_s = _ASK_AGAIN_S
+        self._birth: warm.Birth | None = None
         self._is_answered = self._is_heard = False
         self._request = ""
         self._carrier = Carrier(spec, stage.directory, self._kernel["name"])
@@ -86,10 +90,20 @@ class CodeRunner:
             # A kernel asks in vain after a parent whose pid stands there from elsewhere.
             "env": {**env, "JPY_PARENT_PID": "0"},
         }
-        return shell.start(command, told, umask)
+        interpreter_words = self._kernel.get("interpreter_words")
+        self._birth = warm.start(command, interpreter_words, told, umask)
+        return self._birth.started if self._birth else shell.start(command, told, umask)
 
     def began(self) -> None:
-        """Connect, and ask until the kernel is there."""
+        """Ask until the kernel is there. A warm one says itself when that is."""
+        self._open()
+        if self._birth is None:
+            self._connect()
+        else:
+            self._stage.loop.add(self._birth.fileno(), lambda _: self._is_born())
+        self._ask()
+
+    def _open(self) -> None:
         self._context = zmq.Context()
         for name, kind in (("shell", zmq.DEALER), ("control", zmq.DEALER), ("iopub", zmq.SUB)):
             socket = self._sockets[name] = self._context.socket(kind)
@@ -98,9 +112,26 @@ class CodeRunner:
             socket.reconnect_ivl = _RECONNECT_MS
             if kind == zmq.SUB:
                 socket.subscribe(b"")
+
+    def _connect(self) -> None:
+        for name, socket in self._sockets.items():
             socket.connect(f"ipc://{self._stage.socket}-{_CHANNELS[name]}")
             self._stage.loop.add(_descriptor(socket), lambda _: self._hear())
-        self._ask()
+
+    def _is_born(self) -> None:
+        """A warm kernel listens, or has ended before."""
+        assert self._birth is not None
+        self._stage.loop.remove(self._birth.fileno())
+        is_ready = self._birth.is_ready()
+        self._birth = None
+        if is_ready and self._sockets:
+            self._is_answered = True
+            self._implementation = _ECHOES
+            self._connect()
+            self._cancel_timer()
+            # The broadcasting socket of ipykernel 7 says by itself that we are heard.
+            self._ask_again_s = _ASK_WARM_AGAIN_S
+            self._timer = self._stage.loop.after(self._ask_again_s, self._ask)
 
     def prints(self, data: bytes | bytearray, size: int) -> bool:
         """What a kernel says at its start is for developers; later it is what its code's children say.
@@ -145,6 +176,10 @@ class CodeRunner:
         """Close the sockets."""
         self._cancel_timer()
         self._is_leaving = True
+        if self._birth is not None:
+            self._stage.loop.remove(self._birth.fileno())
+            self._birth.close()
+            self._birth = None
         for socket in self._sockets.values():
             self._stage.loop.remove(_descriptor(socket))
             socket.close()
@@ -166,8 +201,8 @@ class CodeRunner:
             self._stage.record("note", words.encode(), code="kernel_not_ready")
             self._stage.signal(signal.SIGKILL)
             return
-        self._waited_s += _ASK_AGAIN_S
-        self._timer = self._stage.loop.after(_ASK_AGAIN_S, self._ask)
+        self._waited_s += self._ask_again_s
+        self._timer = self._stage.loop.after(self._ask_again_s, self._ask)
         self._say("shell", "kernel_info_request", {})
 
     def _hand_over(self) -> None:

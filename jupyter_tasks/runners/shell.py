@@ -6,6 +6,7 @@ It knows nothing of records, signals or ends: those are the supervisor's.
 import errno
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ from jupyter_tasks.runners.base import CannotStart, Message, NoRoom, Started
 _RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _DEFAULTS = {"PYTHONUNBUFFERED": "1"}
 _OOM_SCORE = "/proc/self/oom_score_adj"
-_JOB_OOM_SCORE = b"500"
+OOM_SCORE = 500
+_JOB_OOM_SCORE = str(OOM_SCORE).encode()
 _CONTROL_D = b"\x04"
 _REMEDIES = {
     errno.ENOENT: "Look at its name, and at the interpreter that its first line names.",
@@ -26,6 +28,10 @@ _REMEDIES = {
 }
 _SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _WINDOW = b"\x18\x00\x50\x00\x00\x00\x00\x00"  # struct winsize: 24 rows, 80 columns
+
+
+#: Starts the program at that path, with that argv and environment, as the spec says besides.
+StartOn = Callable[[str, list[str], dict[bytes, bytes], dict[str, Any]], Started]
 
 
 class ShellRunner:
@@ -73,10 +79,13 @@ def outcome(status: int | None) -> Message:
     return {"outcome": "exited", "exit_code": code, "signal": None, "message": ""}
 
 
-def start(spec: dict[str, Any], told: dict[str, str], umask: int) -> Started:
+def start(
+    spec: dict[str, Any], told: dict[str, str], umask: int, start_on: StartOn | None = None
+) -> Started:
     """Start the command of a shell spec in a session of its own; raises CannotStart.
 
-    ``told`` is what stands in the job's environment whatever the spec says.
+    ``told`` is what stands in the job's environment whatever the spec says. ``start_on`` does it in
+    another way than by starting a program: in the folder, and with the umask, that are set then.
     """
     command = spec["command"]
     argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
@@ -84,7 +93,8 @@ def start(spec: dict[str, Any], told: dict[str, str], umask: int) -> Started:
         _enter(spec["cwd"], umask)
         env = _environment((spec.get("env") or {}) | told)
         path = _find(argv[0], os.fsdecode(env.get(b"PATH", os.defpath)))
-        start_on = _start_on_terminal if spec.get("tty") else _start_on_pipes
+        if start_on is None:
+            start_on = _start_on_terminal if spec.get("tty") else _start_on_pipes
         return start_on(path, argv, env, spec)
     except OSError as error:
         if error.errno in _SHORTAGES:
@@ -145,19 +155,19 @@ def _start_on_pipes(
     its: list[int] = []
     try:
         actions, stdin = _stdin_actions(data, ours, its)
-        out = _reading_pipe(ours, its)
+        out = reading_pipe(ours, its)
         outputs = {out: "out"}
         actions.append((os.POSIX_SPAWN_DUP2, its[-1], 1))
         if not spec.get("merge_stderr"):
-            err = _reading_pipe(ours, its)
+            err = reading_pipe(ours, its)
             outputs[err] = "err"
         actions.append((os.POSIX_SPAWN_DUP2, its[-1], 2))
         pid = _spawn(path, argv, env, actions)
     except BaseException:
-        _close(ours)
+        close(ours)
         raise
     finally:
-        _close(its)
+        close(its)
     return Started(pid, outputs, stdin, data or b"")
 
 
@@ -173,7 +183,8 @@ def _stdin_actions(
     return [(os.POSIX_SPAWN_DUP2, read, 0)], write
 
 
-def _reading_pipe(ours: list[int], its: list[int]) -> int:
+def reading_pipe(ours: list[int], its: list[int]) -> int:
+    """A pipe that we read without waiting: its ends are added to ours and to the job's."""
     read, write = os.pipe()
     ours.append(read)
     its.append(write)
@@ -199,7 +210,7 @@ def _start_on_terminal(
         ]
         pid = _spawn(path, argv, {b"TERM": b"xterm-256color"} | env, actions)
     except BaseException:
-        _close([ours, its])
+        close([ours, its])
         raise
     os.set_blocking(ours, False)
     # A terminal has no end of file; control-D says it at the beginning of a line, and ends one.
@@ -257,6 +268,7 @@ def _write_oom_score(fd: int, score: bytes) -> None:
         os.pwrite(fd, score, 0)
 
 
-def _close(fds: list[int]) -> None:
+def close(fds: list[int]) -> None:
+    """Close all of them."""
     for fd in fds:
         os.close(fd)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jupyter_tasks import attempt, posix
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 from tests.stream_client import ENDED, payloads
@@ -13,11 +14,19 @@ from tests.stream_client import ENDED, payloads
 MARK = b"JUPYTER_TASKS_JOB="
 
 
+#: Nobody here tries a job more often.
+_MAX_ATTEMPTS = 3
+
+
 def job_processes(job_ids: Iterable[str]) -> list[int]:
-    """Every process that carries the mark of one of the jobs."""
-    wanted = {job_id.encode() for job_id in job_ids}
+    """Every process that carries the mark of one of the jobs, in its environment or in a limit."""
+    names = list(job_ids)
+    wanted = {job_id.encode() for job_id in names}
     numbered = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [int(entry.name) for entry in numbered if _job_of(entry) in wanted]
+    by_name = {int(entry.name) for entry in numbered if _job_of(entry) in wanted}
+    attempts = range(1, _MAX_ATTEMPTS + 1)
+    marks = [attempt.mark(job_id, number) for job_id in names for number in attempts]
+    return sorted(by_name.union(one.pid for mark in marks for one in posix.marked(mark)))
 
 
 def _job_of(entry: Path) -> bytes:

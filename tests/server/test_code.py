@@ -21,9 +21,16 @@ from tests.stream_client import get, until
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LiveServer]:
-    with LiveServer("--TasksExtension.max_running=4") as server:
+@pytest.fixture(scope="module", params=["cold", "warm"])
+def server(request: pytest.FixtureRequest) -> Iterator[LiveServer]:
+    """One whose kernels start cold, and one whose kernels start warm: nothing else may differ."""
+    is_warm = request.param == "warm"
+    with LiveServer(
+        "--TasksExtension.max_running=4", f"--TasksExtension.warm_kernels={is_warm}"
+    ) as server:
+        if is_warm:
+            ran(server, "1")
+            eventually(lambda: " start warm " in server.log, within_s=60, what="it is warm")
         yield server
 
 
