@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jupyter_tasks import attempt, posix
+from jupyter_tasks import attempt
+from jupyter_tasks.posix.marks import _number
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 from tests.stream_client import ENDED, payloads
@@ -22,11 +23,19 @@ def job_processes(job_ids: Iterable[str]) -> list[int]:
     """Every process that carries the mark of one of the jobs, in its environment or in a limit."""
     names = list(job_ids)
     wanted = {job_id.encode() for job_id in names}
-    numbered = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    by_name = {int(entry.name) for entry in numbered if _job_of(entry) in wanted}
     attempts = range(1, _MAX_ATTEMPTS + 1)
-    marks = [attempt.mark(job_id, number) for job_id in names for number in attempts]
-    return sorted(by_name.union(one.pid for mark in marks for one in posix.marked(mark)))
+    marks = (attempt.mark(job_id, number) for job_id in names for number in attempts)
+    numbers = {str(_number(mark)) for mark in marks}
+    numbered = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [int(e.name) for e in numbered if _job_of(e) in wanted or _limits_of(e) & numbers]
+
+
+def _limits_of(entry: Path) -> set[str]:
+    try:
+        is_alive = (entry / "stat").read_text().rpartition(") ")[2][:1] not in "ZX"
+        return set((entry / "limits").read_text().split()) if is_alive else set()
+    except OSError:
+        return set()  # it has ended
 
 
 def _job_of(entry: Path) -> bytes:
