@@ -7,14 +7,14 @@ JupyterLab, Notebook and ipykernel that are supported (``make .venv-oldest/.read
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.site import Site
+from tests.browser.site import Site, front_end
+from tests.live_server import LiveServer
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _OPTIONS = (
@@ -26,13 +26,6 @@ _OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-)
-#: What a browser says of pages that are nobody's fault here.
-_HARMLESS = (
-    "favicon",
-    "ERR_CONNECTION_REFUSED",
-    "WebSocket connection to",
-    "Failed to load resource",
 )
 
 
@@ -74,14 +67,14 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    """A page of its own; what goes wrong in it and nobody catches is the test's failure."""
+    """A page of its own; what goes wrong in our code there and nobody catches is the test's failure."""
     context = chromium.new_context(viewport={"width": 1100, "height": 900})
     page = context.new_page()
     wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("pageerror", lambda error: wrong.append(f"{error}\n{error.stack}"))
     yield page
     context.close()
-    assert not [words for words in wrong if not any(one in words for one in _HARMLESS)]
+    assert not [words for words in wrong if "labextensions/jupyter-tasks" in words]
 
 
 @pytest.fixture(scope="session")
@@ -94,20 +87,31 @@ def oldest() -> str:
     return python
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[LiveServer]:
+    """JupyterLab, for all tests of a module that let it live."""
+    with front_end() as server:
+        yield server
+
+
+@pytest.fixture
+def lab(page: Page, server: LiveServer, request: pytest.FixtureRequest) -> Iterator[Site]:
+    site = Site(page, server, request.node.name)
+    yield site
+    site.close()
+
+
 @pytest.fixture
 def open_site(page: Page) -> Iterator[Callable[..., Site]]:
-    """Starts a server of the test's own, and opens notebooks in the page."""
-    sites: list[Site] = []
+    """Starts a server of the test's own, with whichever front end."""
+    servers: list[LiveServer] = []
 
-    def opened(app: str = "jupyterlab", python: str = sys.executable) -> Site:
-        sites.append(Site(page, app, python))
-        return sites[-1]
+    def opened(*which: str) -> Site:
+        servers.append(front_end(*which))
+        servers[-1].start(within_s=60)
+        return Site(page, servers[-1], "own")
 
     yield opened
-    for site in sites:
-        site.close()
-
-
-@pytest.fixture
-def lab(open_site: Callable[..., Site]) -> Site:
-    return open_site()
+    page.goto("about:blank")
+    for server in servers:
+        server.close()

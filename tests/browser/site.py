@@ -1,6 +1,7 @@
 """One server with a front end, and what a person does there: open a notebook, run cells, look."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ _EXPOSED = {
     "jupyterlab": "--LabApp.expose_app_in_browser=True",
     "notebook": "--JupyterNotebookApp.expose_app_in_browser=True",
 }
+#: What a notebook says of its kernel; else one is asked for which.
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 _TREES = {"jupyterlab": "lab/tree/", "notebook": "notebooks/"}
 #: The toolbar says "idle" before the session is connected, and a cell that is run then is dropped.
 _CONNECTED = """async () => {
@@ -26,41 +29,44 @@ _CONNECTED = """async () => {
 _SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
 
 
-class Site:
-    """A server and the page that shows it. ``jobs`` are the views of jobs that our renderer made."""
+def front_end(app: str = "jupyterlab", python: str = sys.executable) -> LiveServer:
+    """A server with that front end, without pop-ups; not started yet."""
+    server = LiveServer(_EXPOSED[app], app=app, python=python)
+    config = Path(server.env["JUPYTER_CONFIG_DIR"]) / "labconfig"
+    config.mkdir()
+    (config / "page_config.json").write_text(json.dumps({"disabledExtensions": {_NEWS: True}}))
+    return server
 
-    def __init__(self, page: Page, app: str, python: str) -> None:
-        """Start the server."""
+
+class Site:
+    """A folder of a server, and the page that shows it."""
+
+    def __init__(self, page: Page, server: LiveServer, folder: str) -> None:
+        """Begin with an empty folder, and nothing on the page."""
         self.page = page
-        self.app = app
-        self.server = LiveServer(_EXPOSED[app], app=app, python=python)
-        self._settle()
-        self.server.start(within_s=60)
+        self.server = server
+        self.folder = server.root_dir / folder
+        self.folder.mkdir()
 
     def close(self) -> None:
-        """End the server and all that it started."""
+        """Leave the page, and end the kernels."""
         self.page.goto("about:blank")
-        self.server.close()
+        for kernel in self.server.ask("GET", "api/kernels")[1]:
+            self.server.ask("DELETE", f"api/kernels/{kernel['id']}")
 
-    def write(self, *cells: str, name: str = "nb.ipynb") -> Path:
+    def write(self, *cells: str, name: str = "nb.ipynb") -> None:
         """A notebook with those cells."""
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-            metadata={
-                "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-            },
-        )
-        path = self.server.root_dir / name
-        nbformat.write(notebook, path)
-        return path
+        made = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=KERNEL), self.folder / name)
 
     def read(self, name: str = "nb.ipynb") -> Any:
         """The notebook as it is on disk."""
-        return json.loads((self.server.root_dir / name).read_text())
+        return json.loads((self.folder / name).read_text())
 
     def open(self, name: str = "nb.ipynb") -> None:
         """Open a notebook and wait until its kernel is connected."""
-        self.page.goto(f"{self.server.url}{_TREES[self.app]}{name}?token={self.server.token}")
+        tree = f"{self.server.url}{_TREES[self.server.app]}{self.folder.name}/{name}"
+        self.page.goto(f"{tree}?token={self.server.token}&reset")
         self.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
         self.page.evaluate(_CONNECTED)
 
@@ -92,9 +98,3 @@ class Site:
     def job(self) -> Locator:
         """The view of a job."""
         return self.page.locator(".jp-tasks-job")
-
-    def _settle(self) -> None:
-        """No pop-up with news, and no tour, in a test."""
-        config = Path(self.server.env["JUPYTER_CONFIG_DIR"]) / "labconfig"
-        config.mkdir()
-        (config / "page_config.json").write_text(json.dumps({"disabledExtensions": {_NEWS: True}}))
