@@ -224,6 +224,42 @@ def test_a_job_without_a_result_says_why(server: LiveServer, tmp_path: Path) -> 
     assert "it was cancelled (user)" in no_result(server, waiting["id"])
 
 
+def test_a_python_that_lacks_what_carries_values_is_told_the_remedy(
+    server: LiveServer, tmp_path: Path
+) -> None:
+    hidden = "raise ModuleNotFoundError(\"No module named 'cloudpickle'\")"
+    (tmp_path / "cloudpickle.py").write_text(hidden)
+    path = os.pathsep.join([str(tmp_path), server.env["PYTHONPATH"]])
+    job = ran(server, "z = 1", outputs=["z"], env={"PYTHONPATH": path})
+    assert job["state"] == "failed"
+    assert "lacks what does: No module named 'cloudpickle'" in job["message"]
+    assert "Install jupyter_tasks there" in job["message"]
+
+
+@pytest.mark.parametrize("where", ["in", "out"])
+def test_a_job_can_be_cancelled_while_its_values_are_carried(
+    server: LiveServer, tmp_path: Path, where: str
+) -> None:
+    begun = tmp_path / "begun"
+    slow = f"(open({str(begun)!r}, 'w').close(), __import__('time').sleep(600))"
+    if where == "in":
+
+        class Slow:
+            def __reduce__(self) -> Any:
+                return eval, (slow,)
+
+        body = code("print('never')", inputs=uploaded(server, x=Slow()))
+    else:
+        source = f"class Z:\n    def __reduce__(self): return {slow}\nz = Z()"
+        body = code(source, outputs=["z"])
+    _, job = server.ask("POST", "tasks/api/jobs", body)
+    eventually(begun.exists, within_s=60, what="the value is being carried")
+    assert server.ask("POST", f"tasks/api/jobs/{job['id']}/cancel")[0] == 202
+    job = until(server, job["id"], within_s=60)
+    assert (job["state"], job["reason"]) == ("cancelled", "user")
+    assert not list((server.state_dir / "attempts").glob(f"*/{job['id']}/1/result*"))
+
+
 def test_only_a_python_is_given_values(server: LiveServer) -> None:
     folder = server.home / "data" / "kernels" / "fish"
     folder.mkdir(parents=True)
