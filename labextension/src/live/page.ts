@@ -14,7 +14,7 @@ export class LivePage {
     this.link = new Link({
       open: () => this.server.open(),
       explain: () => this.server.explain(),
-      changed: () => this._linkChanged.emit()
+      changed: () => this._changed.emit()
     });
     this._watch = new JobWatch(this.link);
     window.addEventListener('online', () => this.link.hurry());
@@ -22,15 +22,16 @@ export class LivePage {
       if (!document.hidden) {
         this.link.hurry();
       }
+      this._changed.emit();
     });
   }
 
   readonly server: TasksServer;
   readonly link: Link;
 
-  /** The connection has come, gone, or found its trouble. */
-  get linkChanged(): ISignal<this, void> {
-    return this._linkChanged;
+  /** The connection has come, gone, or found its trouble; or the page is looked at, or no longer. */
+  get changed(): ISignal<this, void> {
+    return this._changed;
   }
 
   /** What a view may know of the job; `changed` is called after whatever has changed. */
@@ -39,5 +40,5 @@ export class LivePage {
   }
 
   private readonly _watch: JobWatch;
-  private readonly _linkChanged = new Signal<this, void>(this);
+  private readonly _changed = new Signal<this, void>(this);
 }

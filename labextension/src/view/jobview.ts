@@ -1,5 +1,6 @@
 /** One job, live, as long as it is on the page: in a cell's output, or in a view of its own. */
 
+import { Clipboard } from '@jupyterlab/apputils';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { Message } from '@lumino/messaging';
 import { Panel } from '@lumino/widgets';
@@ -37,7 +38,7 @@ export class JobWidget extends Panel {
       cancel: () => void this._act('cancel'),
       restart: () => void this._act('restart'),
       open: () => options.open?.(id),
-      copyId: () => void navigator.clipboard?.writeText(id)
+      copyId: () => this._copy(id)
     };
     this._head = new HeadView(id, actions, options.open !== null);
     this._output = new OutputView(options.rendermime);
@@ -63,7 +64,7 @@ export class JobWidget extends Panel {
 
   protected override onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
-    this._options.page.linkChanged.connect(this._drawSoon, this);
+    this._options.page.changed.connect(this._pageChanged, this);
     this._view.open();
     this._seen.observe(this.node);
   }
@@ -75,9 +76,9 @@ export class JobWidget extends Panel {
 
   private _leave(): void {
     this._seen.disconnect();
-    this._options.page.linkChanged.disconnect(this._drawSoon, this);
+    this._options.page.changed.disconnect(this._pageChanged, this);
     this._view.close();
-    this._isSeen = false;
+    this._isNear = this._isSeen = false;
     clearInterval(this._ticking);
     this._ticking = undefined;
     clearTimeout(this._drawing);
@@ -85,14 +86,25 @@ export class JobWidget extends Panel {
   }
 
   private _look(entries: IntersectionObserverEntry[]): void {
-    this._isSeen = entries[entries.length - 1]?.isIntersecting === true;
+    this._isNear = entries[entries.length - 1]?.isIntersecting === true;
+    this._pageChanged();
+  }
+
+  private _pageChanged(): void {
+    this._isSeen = this._isNear && !document.hidden;
     this._view.look(this._isSeen);
     this._drawSoon();
   }
 
+  private _copy(id: string): void {
+    Clipboard.copyToSystem(id);
+    this._note = `Copied the id ${id}.`;
+    this._draw();
+  }
+
   private async _act(action: Action): Promise<void> {
     this._isBusy = true;
-    this._problem = '';
+    this._note = '';
     this._draw();
     try {
       await this._options.page.server.act(this._view.id, action);
@@ -100,7 +112,7 @@ export class JobWidget extends Panel {
       if (!(error instanceof Refused)) {
         throw error;
       }
-      this._problem = error.message;
+      this._note = error.message;
     } finally {
       this._isBusy = false;
       this._draw();
@@ -160,7 +172,7 @@ export class JobWidget extends Panel {
       const waiting = job ? 'The connection is lost; trying again.' : 'Connecting …';
       return link.trouble ?? waiting;
     }
-    return this._problem || refusal || '';
+    return this._note || refusal || '';
   }
 
   private readonly _options: JobWidgetOptions;
@@ -169,9 +181,10 @@ export class JobWidget extends Panel {
   private readonly _output: OutputView;
   private readonly _seen: IntersectionObserver;
   private _isTrusted: boolean;
+  private _isNear = false;
   private _isSeen = false;
   private _isBusy = false;
-  private _problem = '';
+  private _note = '';
   private _drawnAt = 0;
   private _drawing: number | undefined;
   private _ticking: number | undefined;

@@ -67,7 +67,8 @@ export class TextView extends Widget {
       this.details.open = !folds || this.node.contains(document.activeElement);
     }
     const last = plain(this._lines.lastElementChild?.textContent ?? '');
-    say(this._summary, folds ? `${count} lines of output: ${last}` : '');
+    const lines = this._first > 0 ? `The last ${count} lines` : `${count} lines`;
+    say(this._summary, folds ? `${lines} of output: ${last}` : '');
   }
 
   private readonly _screen: Screen;
