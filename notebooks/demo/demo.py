@@ -1,4 +1,4 @@
-"""A sweep of trainings as jobs, two at a time; in the middle the server is killed, and nothing is lost.
+"""The first notebook; then a sweep of trainings as jobs, in the middle of which the server is killed.
 
 Run by `make demo`. Everything lies in a temporary folder and is gone at the end.
 """
@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import first_job
 import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -60,19 +61,19 @@ class Server:
         assert self.process is not None
         return self.process.pid
 
-    def start(self) -> None:
-        """Start it, and return when it answers."""
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of the server, and of whoever shall find it by itself."""
         folders = {
             f"JUPYTER_{kind}_DIR": str(self.home / kind.lower())
             for kind in ("CONFIG", "DATA", "RUNTIME")
         }
+        return {**os.environ, **folders, MARK: str(self.home / "sockets")}
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
         # The token goes through the environment: anybody can read a process's arguments.
-        env = {
-            **os.environ,
-            **folders,
-            "JUPYTER_TOKEN": self.token,
-            MARK: str(self.home / "sockets"),
-        }
+        env = self.env | {"JUPYTER_TOKEN": self.token}
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command(), env=env, cwd=HERE, stdout=log, stderr=log
@@ -202,6 +203,10 @@ def show(server: Server) -> bool:
     console.print(f"A Jupyter server with jupyter_tasks runs at {server.url} (pid {server.pid}).")
     # The one who watches goes through the crash, too; who kills has a connection of its own.
     with Client(server.url, server.token) as client, Client(server.url, server.token) as another:
+        console.rule("A cell as a job", align="left")
+        if not first_job.run(client, server.home, server.env, console):
+            return False
+        console.rule("A server that is killed", align="left")
         jobs = submit(client)
         console.print(f"{len(jobs)} trainings are on disk as jobs; {MAX_RUNNING} may run at once.")
         crash = threading.Thread(target=kill_and_start_again, args=(server, another, jobs))
@@ -327,6 +332,7 @@ def ours(server: Server) -> list[psutil.Process]:
 def say_where_to_look_next(took_s: float) -> None:
     """What to do now."""
     console.print(f"\nThis took {took_s:.0f} s, and nothing of it is left. Where to look next:")
+    console.print("  make lab                        the notebook of the first part, to play with")
     console.print("  notebooks/demo/train_digits.py  the program; one line tells its progress")
     console.print("  notebooks/demo/demo.py          this demo: the Python client at work")
     console.print("  README.md                       first steps: terminal, Python, curl")
