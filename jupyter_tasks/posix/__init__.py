@@ -13,6 +13,7 @@ from jupyter_tasks.posix.files import (
     read_cached,
     read_file,
 )
+from jupyter_tasks.posix.guise import show_as
 from jupyter_tasks.posix.identity import (
     boot_id,
     host,
@@ -65,6 +66,7 @@ __all__ = [
     "release_lock",
     "rss_bytes",
     "send_signal",
+    "show_as",
     "start_time",
     "stop_processes",
     "take_lock",

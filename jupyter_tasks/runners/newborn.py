@@ -86,6 +86,7 @@ class Newborn:
         _enter(order["cwd"])
         os.environ.clear()
         os.environ.update(order["env"])
+        posix.show_as(order["argv"], order["env"])
         time.tzset()
         sys.orig_argv = list(order["argv"])
         sys.argv = [_launcher(), *order["argv"][order["words"] + 2 :]]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import venv
 from collections.abc import Iterator
@@ -20,8 +21,12 @@ from tests.stream_client import until
 pytestmark = pytest.mark.timeout(120)
 
 PROBE = Path(__file__).with_name("kernel_probe.py").read_text()
-#: A process that has become a kernel keeps the command line of the one that it was forked from.
-IS_WARM = "print('-c' in open('/proc/self/cmdline').read().split(chr(0)))\n"
+#: Addresses are drawn when a program is started: who was forked has those of its parent.
+IS_WARM = """\
+import os as _os
+print(open("/proc/self/auxv", "rb").read() == open(f"/proc/{_os.getppid()}/auxv", "rb").read())
+del _os
+"""
 ARGV = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 
@@ -103,6 +108,22 @@ def test_a_warm_kernel_finds_itself_as_a_cold_one_does(tmp_path: Path) -> None:
     assert (warm["environment"]["TZ"], warm["time_zone"][2]) == ("Asia/Tokyo", 9)
     assert set(cold["modules"]) == set(warm["modules"])
     assert warm == cold
+
+
+def test_others_see_a_warm_kernel_as_what_it_is(server: LiveServer) -> None:
+    shown = "from jupyter_tasks import posix; import sys; sys.exit(not posix.show_as(['a'], {}))"
+    if subprocess.run([sys.executable, "-c", shown], check=False).returncode:
+        pytest.skip("This Linux was built without CONFIG_CHECKPOINT_RESTORE.")
+    source = """
+import sys
+from pathlib import Path
+process = Path("/proc/self")
+print((process / "cmdline").read_text().split(chr(0)) == [*sys.orig_argv, ""])
+variables = (process / "environ").read_text().split(chr(0))
+print(f"JUPYTER_TASKS_JOB={os.environ['JUPYTER_TASKS_JOB']}" in variables, "ANY=schön" in variables)
+"""
+    job = ran(server, f"{IS_WARM}import os\n{source}", env={"ANY": "schön"})
+    assert job["text"] == "True\nTrue\nTrue True\n"
 
 
 def test_what_is_not_a_kernels_own_is_not_loaded(server: LiveServer) -> None:
