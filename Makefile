@@ -62,7 +62,7 @@ labextension: ## Build what runs in the browser anew; reload the page to see it
 	@$(MAKE) $(VENV)/.built
 
 watch: $(VENV)/.built ## Build it anew at each change, until Ctrl-C
-	@$(JLPM) watch
+	@$(JLPM) tsc --watch --preserveWatchOutput & $(JLPM) watch
 
 bench: $(call ready,test) ## Measure speed beside other programs (a few minutes)
 	@$(BIN)/python -m pytest -m benchmark -p no:randomly --timeout=0 -s $(BENCHMARKS)
@@ -75,6 +75,7 @@ diagram: $(call ready,test) ## Draw the life cycle anew into README.md and docs/
 	@$(BIN)/python docs/draw_lifecycle.py
 
 wheel: $(VENV)/.made ## Build the wheel into dist/
+	@rm -rf jupyter_tasks/labextension
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
 clean: ## Remove .venv and everything that was built

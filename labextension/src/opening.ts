@@ -6,6 +6,7 @@ import { PageConfig, URLExt } from '@jupyterlab/coreutils';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { TabPanel } from '@lumino/widgets';
 
+import { isJobId } from './core/job.ts';
 import type { LivePage } from './live/page.ts';
 import { JobWidget } from './view/jobview.ts';
 
@@ -18,7 +19,6 @@ const BOUNDS = {
   richTailBytes: 64 * 1024 * 1024,
   floodBytes: 8 * 1024 * 1024
 };
-const ID = /^[0-9a-f]{16}$/;
 
 /** Names a job in the address of Notebook 7's file browser, which then shows it in a further tab. */
 const PARAMETER = 'jupyter-tasks-job';
@@ -50,13 +50,13 @@ export function addOpening(
     });
   }
   const asked = new URLSearchParams(window.location.search).get(PARAMETER);
-  if (asked !== null && ID.test(asked) && isNotebook(app)) {
+  if (isJobId(asked) && isNotebook(app)) {
     void app.restored.then(() => open(asked));
   }
 }
 
 function checked(id: unknown): string {
-  if (typeof id !== 'string' || !ID.test(id)) {
+  if (!isJobId(id)) {
     throw new Error(`${JSON.stringify(id)} is no job's id.`);
   }
   return id;

@@ -3,13 +3,13 @@
 import type { IRenderMime, IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { Panel, Widget } from '@lumino/widgets';
 
+import { isJobId } from './core/job.ts';
 import type { LivePage } from './live/page.ts';
 import { JobWidget } from './view/jobview.ts';
 
 export const MIME = 'application/vnd.jupyter-tasks.job+json';
 /** Before HTML, which has 50. */
 const RANK = 40;
-const ID = /^[0-9a-f]{16}$/;
 const BOUNDS = {
   lines: 500,
   blocks: 200,
@@ -85,8 +85,7 @@ function read(data: unknown): { id: string | null; words: string } {
   if (version !== 1) {
     return { id: null, words: 'This output was made by a newer jupyter_tasks than this page has.' };
   }
-  const isId = typeof id === 'string' && ID.test(id);
-  return { id: isId ? id : null, words: 'This output names no job.' };
+  return { id: isJobId(id) ? id : null, words: 'This output names no job.' };
 }
 
 function remark(words: string): Widget {

@@ -42,3 +42,10 @@ const ENDED: ReadonlySet<State> = new Set<State>(['succeeded', 'failed', 'cancel
 export function hasEnded(job: Pick<Job, 'state'>): boolean {
   return ENDED.has(job.state);
 }
+
+const ID = /^[0-9a-f]{16}$/;
+
+/** Whether it has the shape of a job's id; whatever else a document holds goes into no address. */
+export function isJobId(value: unknown): value is string {
+  return typeof value === 'string' && ID.test(value);
+}

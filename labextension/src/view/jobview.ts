@@ -91,6 +91,7 @@ export class JobWidget extends Panel {
   }
 
   private _pageChanged(): void {
+    this._say('');
     this._isSeen = this._isNear && !document.hidden;
     this._view.look(this._isSeen);
     this._drawSoon();
@@ -98,13 +99,13 @@ export class JobWidget extends Panel {
 
   private _copy(id: string): void {
     Clipboard.copyToSystem(id);
-    this._note = `Copied the id ${id}.`;
+    this._say(`Copied the id ${id}.`);
     this._draw();
   }
 
   private async _act(action: Action): Promise<void> {
     this._isBusy = true;
-    this._note = '';
+    this._say('');
     this._draw();
     try {
       await this._options.page.server.act(this._view.id, action);
@@ -112,7 +113,7 @@ export class JobWidget extends Panel {
       if (!(error instanceof Refused)) {
         throw error;
       }
-      this._note = error.message;
+      this._say(error.message);
     } finally {
       this._isBusy = false;
       this._draw();
@@ -172,7 +173,13 @@ export class JobWidget extends Panel {
       const waiting = job ? 'The connection is lost; trying again.' : 'Connecting …';
       return link.trouble ?? waiting;
     }
-    return this._note || refusal || '';
+    const isOfNow = this._note.version === job?.version;
+    return (isOfNow && this._note.words) || refusal || '';
+  }
+
+  /** Said until the connection or the job is another: then it is no longer to the point. */
+  private _say(words: string): void {
+    this._note = { words, version: this._view.job?.version };
   }
 
   private readonly _options: JobWidgetOptions;
@@ -184,7 +191,7 @@ export class JobWidget extends Panel {
   private _isNear = false;
   private _isSeen = false;
   private _isBusy = false;
-  private _note = '';
+  private _note: { words: string; version: number | undefined } = { words: '', version: 0 };
   private _drawnAt = 0;
   private _drawing: number | undefined;
   private _ticking: number | undefined;
