@@ -64,7 +64,7 @@ labextension: ## Build what runs in the browser anew; reload the page to see it
 watch: $(VENV)/.built ## Build it anew at each change, until Ctrl-C
 	@$(JLPM) tsc --watch --preserveWatchOutput & $(JLPM) watch
 
-bench: $(call ready,test) ## Measure speed beside other programs (a few minutes)
+bench: $(call ready,test) .venv-scheduler/.ready ## Measure speed beside other programs (a few minutes)
 	@$(BIN)/python -m pytest -m benchmark -p no:randomly --timeout=0 -s $(BENCHMARKS)
 
 docs: $(call ready,docs) ## Build the documentation into docs/_build/html
@@ -83,7 +83,7 @@ clean: ## Remove .venv and everything that was built
 	  jupyter_tasks/labextension labextension/lib labextension/node_modules \
 	@touch $@
 
-	@rm -rf $(VENV) .venv-oldest build dist htmlcov docs/_build .coverage .coverage.* \
+	@rm -rf $(VENV) .venv-oldest .venv-scheduler build dist htmlcov docs/_build .coverage .coverage.* \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -99,6 +99,13 @@ $(VENV)/.built: $(FRONT) | $(call ready,test)
 	@if [ ! -e $(BUILT) ] || [ -n "$$(find $(FRONT) -newer $(BUILT))" ]; then \
 	  ($(JLPM) install); ($(JLPM) build); touch $(BUILT); fi
 	@rm -rf $(LINKED) && mkdir -p $(dir $(LINKED)) && ln -s $(CURDIR)/jupyter_tasks/labextension $(LINKED)
+	@touch $@
+
+# What jobs in notebooks are measured beside; it does not go together with what we need ourselves.
+.venv-scheduler/.ready: $(VENV)/.made
+	@echo "Installing jupyter-scheduler, to be measured beside, into .venv-scheduler (once)"
+	@$(BIN)/python -m venv --clear .venv-scheduler
+	@.venv-scheduler/bin/python -m pip --disable-pip-version-check -qq install jupyter-scheduler jupyter_server ipykernel
 	@touch $@
 
 # The oldest JupyterLab, Notebook and ipykernel that are supported, for the tests that look at them.

@@ -3,7 +3,13 @@
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import nbformat
+
+from tests.live_server import LiveServer
 
 _C_SPAWN = r"""
 #include <spawn.h>
@@ -61,3 +67,46 @@ def no_ops(folder: Path, count: int) -> dict[str, list[str]]:
     if shutil.which("parallel"):
         found["GNU parallel"] = ["sh", "-c", f"parallel -j2 --will-cite /bin/echo < {numbers}"]
     return found
+
+
+class Scheduler:
+    """jupyter-scheduler in a server of its own."""
+
+    def __init__(self, server: LiveServer) -> None:
+        """Use a server that has the extension, with a notebook of one cell in its folder."""
+        self._server = server
+        cell = nbformat.v4.new_code_cell("print('x')")
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        notebook = nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
+        nbformat.write(notebook, server.root_dir / "one.ipynb")
+
+    def until_output_ms(self) -> float:
+        """From the submit to the notebook's end: its output cannot be had before."""
+        wanted = {
+            "name": "one",
+            "input_uri": "one.ipynb",
+            "runtime_environment_name": "python",
+            "output_formats": ["ipynb"],
+        }
+        begin = time.perf_counter()
+        _, job = self._server.ask("POST", "scheduler/jobs", wanted)
+        while (status := self._status(job["job_id"])) != "COMPLETED":
+            # A fresh job reads STOPPED for some seconds: nothing else can be waited for.
+            assert status in ("CREATED", "STOPPED", "QUEUED", "IN_PROGRESS"), status
+            time.sleep(0.02)
+        return (time.perf_counter() - begin) * 1000
+
+    def _status(self, job_id: str) -> str:
+        status: str = self._server.ask("GET", f"scheduler/jobs/{job_id}")[1]["status"]
+        return status
+
+
+@contextmanager
+def scheduler() -> Iterator[Scheduler | None]:
+    """jupyter-scheduler, as ``make bench`` installs it into an environment apart; None without that."""
+    python = Path(".venv-scheduler/bin/python").absolute()
+    if not python.exists():
+        yield None
+        return
+    with LiveServer(extension=False, python=str(python)) as server:
+        yield Scheduler(server)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager
 
+from tests.benchmarks import peers
 from tests.benchmarks.conftest import ROUNDS, Board, Row, percentile
 from tests.eventually import eventually
 from tests.live_server import LiveServer
@@ -65,12 +66,15 @@ def jupyter_clients_ms() -> float:
 
 def test_submit_to_first_output(servers: tuple[LiveServer, LiveServer], board: Board) -> None:
     warm, cold = servers
-    warm_ms, cold_ms, others_ms = [], [], []
-    for number in range(WARM):
-        warm_ms.append(until_first_output_ms(warm))
-        if number % (WARM // COLD) == 0:
-            cold_ms.append(until_first_output_ms(cold))
-            others_ms.append(jupyter_clients_ms())
+    warm_ms, cold_ms, others_ms, scheduled_ms = [], [], [], []
+    with peers.scheduler() as scheduler:
+        for number in range(WARM):
+            warm_ms.append(until_first_output_ms(warm))
+            if number % (WARM // COLD) == 0:
+                cold_ms.append(until_first_output_ms(cold))
+                others_ms.append(jupyter_clients_ms())
+                if scheduler is not None:
+                    scheduled_ms.append(scheduler.until_output_ms())
     for percent, goal_ms in ((50, 100), (99, 300)):
         mine = percentile(warm_ms, percent)
         board.add(
@@ -83,7 +87,10 @@ def test_submit_to_first_output(servers: tuple[LiveServer, LiveServer], board: B
                 beside={
                     "cold, ours": percentile(cold_ms, percent),
                     "jupyter_client, cold": percentile(others_ms, percent),
-                },
+                }
+                | (
+                    {"jupyter-scheduler": percentile(scheduled_ms, percent)} if scheduled_ms else {}
+                ),
             )
         )
     mine, beside = percentile(cold_ms, 50), percentile(others_ms, 50)
