@@ -94,9 +94,10 @@ class Newborn:
 
 
 def _reset_signals() -> None:
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    """Ignore no more than Python does; handlers that a package has set at its start stay."""
+    for number in signal.valid_signals():
         wanted = _PYTHONS.get(number, signal.SIG_DFL)
-        if signal.getsignal(number) != wanted:
+        if signal.getsignal(number) == signal.SIG_IGN != wanted:
             signal.signal(number, wanted)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 

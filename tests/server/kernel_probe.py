@@ -47,7 +47,7 @@ def _interpreter() -> dict[str, Any]:
         "options": (sys._xoptions, sys.warnoptions),
         "prefixes": (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.executable),
         "limits": (sys.getrecursionlimit(), sys.getswitchinterval(), sys.getdlopenflags()),
-        "traced": (sys.gettrace(), sys.getprofile()),
+        "traced": (type(sys.gettrace()).__name__, type(sys.getprofile()).__name__),
         "hooks": [repr(one).partition(" at ")[0].partition(" of ")[0] for one in hooks],
         "gc": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count(), len(gc.callbacks)),
         "streams": [_stream(name) for name in ("stdin", "stdout", "stderr")],
@@ -94,7 +94,8 @@ def _descriptors() -> dict[str, int]:
 def _signals() -> dict[str, Any]:
     lines = Path("/proc/self/status").read_text().splitlines()
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-    handlers = {n: repr(signal.getsignal(n)).partition(" at ")[0] for n in signal.valid_signals()}
+    found = {n: repr(signal.getsignal(n)) for n in signal.valid_signals()}
+    handlers = {n: one.partition(" of ")[0].partition(" at ")[0] for n, one in found.items()}
     return {
         "umask": status["Umask"],
         "threads": status["Threads"],
