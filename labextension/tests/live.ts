@@ -56,6 +56,7 @@ function tell(): void {
     missing: view.missing,
     state: view.job?.state ?? null,
     attempt: view.job?.attempt ?? null,
+    progress: view.job?.progress?.value ?? null,
     complete: view.isComplete,
     lines: view.outputs.blocks.flatMap(texts),
     received,

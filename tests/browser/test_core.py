@@ -124,6 +124,23 @@ def test_a_view_goes_on_when_the_server_was_killed(server: LiveServer, pipe: Pip
     assert {told["attempt"] for told in viewer.told} <= {None, 0, 1}
 
 
+def test_progress_made_while_the_server_was_down_is_told(server: LiveServer, pipe: Pipe) -> None:
+    (command,) = pipe.command[1:]
+    job = submit(
+        server, f'while read -r line; do echo "$line" >"$JUPYTER_TASKS_REPORT"; done <{command}'
+    )
+    with Viewer(server, job) as viewer:
+        pipe.write(b"0.25\n")
+        viewer.until(progress=0.25)
+        server.kill()
+        viewer.until(live=False)
+        pipe.write(b"0.5\n")
+        server.start()
+        viewer.until(progress=0.5)
+        pipe.close()
+        viewer.until(state="succeeded")
+
+
 def test_who_looks_away_reads_on_where_reading_stopped(server: LiveServer, pipe: Pipe) -> None:
     job = submit(server, pipe.command)
     with Viewer(server, job) as viewer:

@@ -126,12 +126,18 @@ export class Link {
     const wait = Math.min(FIRST_WAIT_MS * 2 ** this._failures++, LONGEST_WAIT_MS);
     // Not all pages of a hub at the same moment.
     this._waiting = setTimeout(() => this._connect(), wait * (0.75 + Math.random() / 2));
-    if (this._failures > 1) {
-      void this._options.explain().then(trouble => {
-        if (!this.isLive && this._socket === null) {
-          this._became(false, trouble ?? this.trouble);
-        }
-      });
+    if (this._failures > 1 && !this._isExplaining) {
+      void this._explain();
+    }
+  }
+
+  /** One question at a time: a server that hangs answers none of them. */
+  private async _explain(): Promise<void> {
+    this._isExplaining = true;
+    const trouble = await this._options.explain();
+    this._isExplaining = false;
+    if (!this.isLive && this._streams.size > 0) {
+      this._became(false, trouble ?? this.trouble);
     }
   }
 
@@ -200,6 +206,7 @@ export class Link {
   private _socket: Socket | null = null;
   private _failures = 0;
   private _isHeard = false;
+  private _isExplaining = false;
   private _waiting: Timer | undefined;
   private _beat: Timer | undefined;
   private _idle: Timer | undefined;

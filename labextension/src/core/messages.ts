@@ -7,7 +7,6 @@ export type Request =
       readonly type: 'watch';
       readonly id: string;
       readonly filter: { readonly ids: readonly string[] };
-      readonly after?: number;
       /** People look at these jobs: kernels need not refresh what their cells show of them. */
       readonly view?: boolean;
     }

@@ -40,7 +40,7 @@ export class JobView {
 
   open(): void {
     this._unwatch ??= this._watch.add(this.id, {
-      seen: job => this._seen(job),
+      seen: (job, isAnew) => this._seen(job, isAnew),
       unknown: why => this._unknown(why),
       refused: words => this._refused(words)
     });
@@ -58,8 +58,8 @@ export class JobView {
     this._read();
   }
 
-  private _seen(job: Job): void {
-    if (this.job !== null && job.version < this.job.version) {
+  private _seen(job: Job, isAnew: boolean): void {
+    if (!isAnew && this.job !== null && job.version < this.job.version) {
       return;
     }
     this.job = job;
@@ -69,7 +69,7 @@ export class JobView {
   }
 
   private _unknown(why: 'never' | 'deleted'): void {
-    this.missing = why;
+    this.missing = this.job === null ? why : 'deleted';
     this._reading?.pause();
     this._changed();
   }

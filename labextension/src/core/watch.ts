@@ -6,8 +6,8 @@ import type { Answer, Request, Stream } from './messages.ts';
 
 /** What becomes of one job that is watched. */
 export interface Watcher {
-  /** The job is like this now. */
-  seen(job: Job): void;
+  /** The job is like this now; `isAnew`: whatever was told before no longer counts. */
+  seen(job: Job, isAnew: boolean): void;
   /** The server does not know it, or no longer. */
   unknown(why: 'never' | 'deleted'): void;
   /** It does not tell; it is asked again. */
@@ -38,30 +38,25 @@ export class JobWatch implements Stream {
   request(): Request | null {
     const ids = [...this._watchers.keys()];
     this._missing = new Set(ids);
-    const after = this._seq === null ? {} : { after: this._seq };
-    return { type: 'watch', id: ID, filter: { ids }, view: true, ...after };
+    // Never from an event on: progress is none, and a few jobs are told anew as quickly.
+    return { type: 'watch', id: ID, filter: { ids }, view: true };
   }
 
   answer(message: Answer): void {
     switch (message.type) {
       case 'snapshot':
-        message.jobs.forEach(job => this._seen(job));
+        message.jobs.forEach(job => this._seen(job, true));
         if (!message.more) {
           this._missing.forEach(job => this._tell(job, watcher => watcher.unknown('never')));
         }
         break;
       case 'job':
-        this._seq = message.seq;
-        this._seen(message.job);
+        this._seen(message.job, false);
         break;
       case 'gone':
-        this._seq = message.seq;
         if (message.why === 'deleted') {
           this._tell(message.job, watcher => watcher.unknown('deleted'));
         }
-        break;
-      case 'live':
-        this._seq = message.seq;
         break;
       case 'reset':
         this._missing = new Set(this._watchers.keys());
@@ -74,9 +69,9 @@ export class JobWatch implements Stream {
     }
   }
 
-  private _seen(job: Job): void {
+  private _seen(job: Job, isAnew: boolean): void {
     this._missing.delete(job.id);
-    this._tell(job.id, watcher => watcher.seen(job));
+    this._tell(job.id, watcher => watcher.seen(job, isAnew));
   }
 
   private _tell(job: string, what: (watcher: Watcher) => void): void {
@@ -89,7 +84,6 @@ export class JobWatch implements Stream {
       this._isAsking = true;
       queueMicrotask(() => {
         this._isAsking = false;
-        this._seq = null; // other jobs than before: their present state is wanted, too
         if (this._watchers.size > 0) {
           this._link.begin(ID, this);
         } else {
@@ -102,6 +96,5 @@ export class JobWatch implements Stream {
   private readonly _link: Link;
   private readonly _watchers = new Map<string, Set<Watcher>>();
   private _missing = new Set<string>();
-  private _seq: number | null = null;
   private _isAsking = false;
 }

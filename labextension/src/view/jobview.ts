@@ -170,8 +170,8 @@ export class JobWidget extends Panel {
       return `Job ${id} was deleted.`;
     }
     if (!link.isLive && this.isAttached) {
-      const waiting = job ? 'The connection is lost; trying again.' : 'Connecting …';
-      return link.trouble ?? waiting;
+      // At the beginning it is a matter of moments: nothing should jump for that.
+      return link.trouble ?? (job ? 'The connection is lost; trying again.' : '');
     }
     const isOfNow = this._note.version === job?.version;
     return (isOfNow && this._note.words) || refusal || '';
