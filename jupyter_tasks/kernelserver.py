@@ -63,20 +63,19 @@ def _bear(
     from jupyter_tasks import posix  # noqa: PLC0415 - see above
     from jupyter_tasks.runners import newborn, warm  # noqa: PLC0415
 
+    control.detach()
+    posix.close_all_but(channel)
+    _be_silent()
     ours, its = socket.socketpair()
     try:
         pid = os.fork()
     except OSError:
         return None  # no more processes now; perhaps there are when it is needed
     if pid == 0:
-        control.detach()  # closed with all the rest
-        ours.detach()
+        ours.close()
         return newborn.Newborn(its, foreign)
+    its.close()
     warm.keep(warm.Waiting(pid, ours, looked_at))
-    _be_silent()
-    posix.close_all_but(channel, ours.fileno())
-    its.detach()
-    control.detach()
     return None
 
 

@@ -281,10 +281,34 @@ def test_a_fork_server_that_dies_or_hangs_is_not_missed(number: int) -> None:
         eventually(lambda: not Path(f"/proc/{pid}").exists(), what="the former one has gone")
 
 
+def test_a_warm_kernel_that_takes_too_much_memory_is_ended(server: LiveServer) -> None:
+    source = f"{IS_WARM}held = b'x' * (300 << 20)\nimport time; time.sleep(600)"
+    job = ran(server, source, job={"memory_bytes": 200 << 20})
+    assert (job["state"], job["reason"]) == ("failed", "memory")
+    assert text_of(server, job["id"], "out") == "True\n"
+    assert job["peak_rss_bytes"] > 300 << 20
+
+
+def test_a_warm_kernel_stands_still_and_goes_on(server: LiveServer, tmp_path: Path) -> None:
+    go_on = tmp_path / "go on"
+    os.mkfifo(go_on)
+    source = f"{IS_WARM}import os; print(os.getpid()); open({str(go_on)!r}).read()\nprint('on')"
+    job_id = submitted(server, source)
+    pid = int(eventually(lambda: text_of(server, job_id).split()[1:], within_s=60)[0])
+    for verb, state in (("pause", "paused"), ("resume", "running")):
+        server.ask("POST", f"tasks/api/jobs/{job_id}/{verb}")
+        until(server, job_id, state)
+        letter = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+        assert (letter == "T") == (verb == "pause")
+    go_on.write_text("now")
+    assert until(server, job_id)["state"] == "succeeded"
+    assert text_of(server, job_id) == f"True\n{pid}\non\n"
+
+
 def test_a_supervisor_that_dies_takes_its_warm_kernel_along(server: LiveServer) -> None:
     job_id = submitted(server, IS_WARM + "import os, time; print(os.getpid()); time.sleep(600)")
     has_printed(server, job_id, "True")
-    pid = int(eventually(lambda: text_of(server, job_id).split()[1:] or None)[0])  # type: ignore[index]
+    pid = int(eventually(lambda: text_of(server, job_id).split()[1:], within_s=60)[0])
     [attempt] = server.ask("GET", f"tasks/api/jobs/{job_id}/attempts")[1]["attempts"]
     os.kill(attempt["pid"], signal.SIGKILL)
     assert until(server, job_id)["state"] == "lost"
