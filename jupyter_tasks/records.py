@@ -4,11 +4,18 @@ A record is a header, one line of ASCII JSON, and, where the header ends with th
 raw bytes and a newline. Program output is never escaped, copied or decoded on its way.
 """
 
+import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 _SIZE_FIELD = b'"n":'
+_SVG = "image/svg+xml"
+#: The best first.
+_PICTURES = ("image/png", "image/jpeg", _SVG)
+#: What is shown as it stands is kept in every copy of a notebook.
+_MAX_PICTURES = 8
+_MAX_PICTURES_BYTES = 2 * 1024 * 1024
 
 #: What can be written as it is.
 Piece = bytes | bytearray | memoryview
@@ -43,11 +50,65 @@ def printed(kind: str, payload: bytes | None) -> tuple[str, bytes] | None:
         return None
     output = json.loads(payload or b"{}")
     is_error = output.get("output_type") == "error"
-    text = output.get("traceback") if is_error else output.get("data", {}).get("text/plain")
-    if not text:
+    told = (
+        _joined(output, "traceback", "\n")
+        if is_error
+        else _joined(output.get("data"), "text/plain")
+    )
+    if not told:
         return None
-    joined = text if isinstance(text, str) else ("\n" if is_error else "").join(text)
-    return "err" if is_error else "out", f"{joined}\n".encode("utf-8", "replace")
+    return "err" if is_error else "out", f"{told}\n".encode("utf-8", "replace")
+
+
+def _joined(bundle: object, name: str, between: str = "") -> str:
+    """A text of a bundle, which may be in parts; nothing for what is none: kernels send anything."""
+    told = bundle.get(name) if isinstance(bundle, dict) else None
+    return between.join(map(str, told)) if isinstance(told, list) else str(told or "")
+
+
+class Ending(NamedTuple):
+    """The end of an output, for where it is shown as it stands: text, and pictures as data URLs."""
+
+    text: str = ""
+    pictures: tuple[str, ...] = ()
+
+
+def ending(records: Iterable[Record], max_text_bytes: int) -> Ending:
+    """What people see of those records: the last text, and the last pictures within some bounds."""
+    text: list[bytes] = []
+    pictures: dict[str | int, str] = {}
+    for record in records:
+        kind = record.header["k"]
+        if kind == "clear":
+            pictures.clear()
+        elif kind in ("display", "update") and (url := _picture(record.payload)):
+            pictures[record.header.get("display_id", record.start)] = url
+        elif told := printed(kind, record.payload):
+            text.append(told[1])
+    last = b"".join(text)[-max_text_bytes:].decode(errors="replace")
+    return Ending(last, _bounded(list(pictures.values())))
+
+
+def _picture(payload: bytes | None) -> str | None:
+    """The picture of a rich output, as a URL that holds it; None where it has none."""
+    data = json.loads(payload or b"{}").get("data")
+    for kind in _PICTURES:
+        if told := _joined(data, kind):
+            text = told.encode("utf-8", "replace")
+            coded = base64.b64encode(text).decode() if kind == _SVG else "".join(told.split())
+            return f"data:{kind};base64,{coded}"
+    return None
+
+
+def _bounded(pictures: list[str]) -> tuple[str, ...]:
+    kept: list[str] = []
+    room = _MAX_PICTURES_BYTES
+    for picture in reversed(pictures[-_MAX_PICTURES:]):
+        room -= len(picture)
+        if room < 0:
+            break
+        kept.insert(0, picture)
+    return tuple(kept)
 
 
 def record_size(buffer: bytes | bytearray, at: int = 0) -> int | None:

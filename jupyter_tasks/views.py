@@ -1,7 +1,7 @@
 """What a cell shows of a job: a line of text, and a piece of HTML that needs nothing around it. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -30,11 +30,11 @@ _COLOURS: Final = {
 }
 
 
-def bundle(job: Wire, tail: str, now: float) -> dict[str, Any]:
-    """All that a front end may choose from."""
+def bundle(job: Wire, tail: str, now: float, pictures: Sequence[str] = ()) -> dict[str, Any]:
+    """All that a front end may choose from; ``pictures`` are data URLs."""
     return {
         MIME: {"version": 1, "id": job["id"]},
-        "text/html": html(job, tail, now),
+        "text/html": html(job, tail, now, pictures),
         "text/plain": text(job, tail, now),
     }
 
@@ -60,7 +60,7 @@ def text(job: Wire, tail: str, now: float) -> str:
     return "\n".join(filter(None, lines))
 
 
-def html(job: Wire, tail: str, now: float) -> str:
+def html(job: Wire, tail: str, now: float, pictures: Sequence[str] = ()) -> str:
     """The same to look at, in the colours of whatever page it stands in."""
     colour = _COLOURS.get(State(job["state"]), _CALM)
     parts = [
@@ -74,6 +74,7 @@ def html(job: Wire, tail: str, now: float) -> str:
         parts.append(f"<div>{escape(words.plain(job['message']))}</div>")
     if shown := last_lines(tail):
         parts.append(f'<pre style="margin: 0.3em 0">{escape(shown)}</pre>')
+    parts += [f'<div><img src="{escape(url)}" style="max-width: 100%"></div>' for url in pictures]
     return "".join([*parts, "</div>"])
 
 

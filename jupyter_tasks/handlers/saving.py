@@ -22,11 +22,11 @@ from jupyter_tasks import access, attempt, messages, views
 from jupyter_tasks.follow.last import last_records
 from jupyter_tasks.handlers.base import identifies_people
 from jupyter_tasks.model import Job
-from jupyter_tasks.records import printed, read_records
+from jupyter_tasks.records import Ending, ending, read_records
 from jupyter_tasks.store import reads
 from jupyter_tasks.store.files import connect
 
-_TAIL_BYTES: Final = 8192
+_TEXT_BYTES: Final = 8192
 #: A notebook that shows more jobs is brought up to date in part: a save holds up the server.
 _MAX_JOBS: Final = 200
 #: Where the database is no WAL, a writer may keep us waiting.
@@ -49,7 +49,8 @@ def _bring_up_to_date(
         wire = msgspec.to_builtins(messages.from_job(job))
         if job.has_ended and all(views.is_of(data, wire) for data in shown[job.id]):
             continue
-        bundle = views.bundle(wire, _tail(state_dir, job), time.time())
+        end = _end_of(state_dir, job)
+        bundle = views.bundle(wire, end.text, time.time(), end.pictures)
         for data in shown[job.id]:
             data.update(bundle)
 
@@ -81,11 +82,9 @@ def _read(database: Path, job_ids: Sequence[str]) -> list[Job]:
         raise OSError(f"The job database {database} cannot be read: {error}") from error
 
 
-def _tail(state_dir: Path, job: Job) -> str:
-    """The end of what the job's newest attempt has printed."""
+def _end_of(state_dir: Path, job: Job) -> Ending:
+    """The end of what the job's newest attempt has printed and shown."""
     if job.attempt == 0:
-        return ""
+        return Ending()
     records = read_records(last_records(attempt.path_of(state_dir, job.id, job.attempt)))
-    told = (printed(record.header["k"], record.payload) for record in records)
-    text = b"".join(one[1] for one in told if one)
-    return text[-_TAIL_BYTES:].decode(errors="replace")
+    return ending(records, _TEXT_BYTES)

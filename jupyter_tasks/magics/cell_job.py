@@ -10,8 +10,9 @@ from IPython.display import DisplayHandle, display
 from jupyter_tasks import views
 from jupyter_tasks.client import AsyncClient, JobHandle
 from jupyter_tasks.errors import TasksError
-from jupyter_tasks.magics.live import TAIL_BYTES, Live
+from jupyter_tasks.magics.live import TEXT_BYTES, Live, tail_bytes
 from jupyter_tasks.model import ENDED
+from jupyter_tasks.records import Ending, ending
 
 
 class CellJob:
@@ -89,12 +90,13 @@ class CellJob:
 
     def _bundle(self) -> dict[str, Any]:
         wire = self._handle.refresh().wire
-        return _bundle(wire, self._handle.output(tail=TAIL_BYTES))
+        pieces = self._handle.records(tail=tail_bytes(wire))
+        return _bundle(wire, ending((piece.record for piece in pieces), TEXT_BYTES))
 
 
-def _update(shown: DisplayHandle, job: dict[str, Any], tail: bytes) -> None:
-    shown.update(_bundle(job, tail), raw=True)  # type: ignore[no-untyped-call]
+def _update(shown: DisplayHandle, job: dict[str, Any], end: Ending) -> None:
+    shown.update(_bundle(job, end), raw=True)  # type: ignore[no-untyped-call]
 
 
-def _bundle(job: dict[str, Any], tail: bytes) -> dict[str, Any]:
-    return views.bundle(job, tail.decode(errors="replace"), time.time())
+def _bundle(job: dict[str, Any], end: Ending) -> dict[str, Any]:
+    return views.bundle(job, end.text, time.time(), end.pictures)

@@ -3,21 +3,29 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
 from jupyter_tasks.client import AsyncClient, AsyncJobHandle, JobEvent
 from jupyter_tasks.errors import TasksError
 from jupyter_tasks.model import ENDED
+from jupyter_tasks.records import Ending, ending
 
 _log = logging.getLogger(__name__)
 #: As often as people notice, however much happens.
 _EVERY_S = 0.5
-TAIL_BYTES = 8192
+TEXT_BYTES = 8192
+#: At its end a job is shown with its pictures, too.
+_ENDED_BYTES = 4 * 1024 * 1024
 
 #: Takes a job as it is now, and the end of its output.
-Show = Callable[[dict[str, Any], bytes], None]
+Show = Callable[[dict[str, Any], Ending], None]
+
+
+def tail_bytes(job: Mapping[str, Any]) -> int:
+    """How much of the job's output is looked at to show its end."""
+    return _ENDED_BYTES if job["state"] in ENDED else TEXT_BYTES
 
 
 class Live:
@@ -86,7 +94,8 @@ async def _show_news(handle: AsyncJobHandle, news: _News, show: Show) -> None:
     """Show each of the job's states, and what it prints while no browser does that."""
     while True:
         await handle.refresh()
-        show(handle.wire, await handle.output(tail=TAIL_BYTES))
+        pieces = handle.records(tail=tail_bytes(handle.wire))
+        show(handle.wire, ending([piece.record async for piece in pieces], TEXT_BYTES))
         if handle.wire["state"] in ENDED:
             return
         await asyncio.sleep(_EVERY_S)  # nobody would see more

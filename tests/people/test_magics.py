@@ -264,3 +264,10 @@ def test_options_kernels_words_and_jobs_are_completed(notebook: Notebook) -> Non
     job_id = shown(notebook.run("%%task --wait\n1"))[MIME]["id"]
     assert job_id[:8] in notebook.completed(f"%task logs {job_id[:4]}")
     assert "--timeout" not in notebook.completed("%%task --kernel pyt")
+
+
+def test_at_the_end_a_cell_keeps_the_pictures_of_its_job(notebook: Notebook) -> None:
+    picture = "display({'image/png': 'AAAA', 'text/plain': '<Figure>'}, raw=True)"
+    notebook.run(f"%%task\nfrom IPython.display import display\n{picture}")
+    last = notebook.until(is_update("succeeded"))["content"]["data"]
+    assert '<img src="data:image/png;base64,AAAA"' in last["text/html"]

@@ -1,10 +1,14 @@
 """Records read whole, byte by byte and torn; what a program printed cannot be taken for a header."""
 
+import base64
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_tasks.records import encode_record, last_boundary, read_records
+from jupyter_tasks.records import Ending, encode_record, ending, last_boundary, read_records
 
 PAYLOADS = st.lists(st.one_of(st.none(), st.binary(max_size=200)), max_size=8)
 
@@ -56,3 +60,51 @@ def test_the_size_is_the_last_field_of_the_header() -> None:
 def test_offsets_are_logical() -> None:
     data = joined([b"a", b"b"])
     assert next(read_records(data, 1000)).start == 1000
+
+
+def end_of(*records: tuple[str, Any, dict[str, str]]) -> Ending:
+    """The end of an output of these records: kind, payload or rich output, fields."""
+    data = b""
+    for kind, payload, fields in records:
+        told = payload if isinstance(payload, bytes) else json.dumps({"data": payload}).encode()
+        data += b"".join(encode_record(kind, 1.0, None if payload is None else told, **fields))
+    return ending(read_records(data), 1000)
+
+
+def test_the_end_of_an_output_is_its_text_and_its_pictures() -> None:
+    found = end_of(
+        ("out", b"x" * 2000, {}),
+        ("display", {"text/plain": "<Figure>", "image/png": "AAAA\nBBBB\n"}, {}),
+        ("progress", None, {}),
+        ("display", {"text/plain": "words"}, {}),
+        ("display", {"image/svg+xml": ["<svg>", "</svg>"]}, {}),
+    )
+    assert found.text == "x" * 994 + "words\n"
+    svg = base64.b64encode(b"<svg></svg>").decode()
+    assert found.pictures == ("data:image/png;base64,AAAABBBB", f"data:image/svg+xml;base64,{svg}")
+
+
+def test_a_picture_that_was_replaced_or_cleared_is_not_shown() -> None:
+    first, second = {"image/png": "1111"}, {"image/png": "2222"}
+    replaced = end_of(
+        ("display", first, {"display_id": "d"}),
+        ("display", {"image/jpeg": "3333"}, {}),
+        ("update", second, {"display_id": "d"}),
+    )
+    assert [url.rpartition(",")[2] for url in replaced.pictures] == ["2222", "3333"]
+    cleared = end_of(("display", first, {}), ("clear", None, {}), ("display", second, {}))
+    assert [url.rpartition(",")[2] for url in cleared.pictures] == ["2222"]
+
+
+def test_pictures_are_few_and_bounded() -> None:
+    many = end_of(*[("display", {"image/png": f"{number:04}"}, {}) for number in range(20)])
+    assert [url[-4:] for url in many.pictures] == [f"{number:04}" for number in range(12, 20)]
+    large = {"image/png": "A" * 1_500_000}
+    assert len(end_of(("display", large, {}), ("display", large, {})).pictures) == 1
+
+
+@pytest.mark.parametrize(
+    "data", [None, 3, [], {"image/png": 5}, {"image/png": None}, {"image/png": [1]}]
+)
+def test_odd_rich_outputs_do_no_harm(data: Any) -> None:
+    end_of(("display", data, {}) if data is not None else ("display", b"{}", {}))

@@ -143,3 +143,12 @@ def test_after_a_restart_a_sleeping_server_tells_the_truth(server: LiveServer) -
     server.start(used=False)
     [output] = saved(server, display(bundle(job)))
     assert "before the night" in text_of(output)
+
+
+def test_the_pictures_of_an_ended_job_are_saved_with_it(server: LiveServer) -> None:
+    picture = "display({'image/png': 'AAAA', 'text/plain': '<Figure>'}, raw=True)"
+    spec = {"kind": "code", "source": f"from IPython.display import display\n{picture}"}
+    _, job = server.ask("POST", "tasks/api/jobs", {"spec": spec})
+    until(server, job["id"])
+    [output] = saved(server, display(bundle(job["id"])))
+    assert '<img src="data:image/png;base64,AAAA"' in text_of(output, "text/html")
