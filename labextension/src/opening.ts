@@ -13,11 +13,11 @@ import { JobWidget } from './view/jobview.ts';
 export const OPEN = 'jupyter-tasks:open-job';
 const NAMESPACE = 'jupyter-tasks-job';
 const BOUNDS = {
-  lines: 10_000,
+  lines: 3000,
   blocks: 1000,
-  tailBytes: 4 * 1024 * 1024,
+  tailBytes: 1024 * 1024,
   richTailBytes: 64 * 1024 * 1024,
-  floodBytes: 8 * 1024 * 1024
+  floodBytes: 1024 * 1024
 };
 
 /** Names a job in the address of Notebook 7's file browser, which then shows it in a further tab. */

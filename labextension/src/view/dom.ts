@@ -12,11 +12,15 @@ export function made<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** A button that the keyboard reaches. */
+/** A button that the keyboard reaches. A double click is one: the second could mean something else by then. */
 export function button(name: string, parent: Element, act: () => void): HTMLButtonElement {
   const element = made('button', name, parent);
   element.type = 'button';
-  element.addEventListener('click', act);
+  element.addEventListener('click', event => {
+    if (event.detail <= 1) {
+      act();
+    }
+  });
   return element;
 }
 

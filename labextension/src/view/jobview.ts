@@ -23,6 +23,8 @@ export interface JobWidgetOptions {
 
 /** Drawing more often would cost more than anybody sees. */
 const DRAW_EVERY_MS = 80;
+/** For so many times as long as it took to draw nothing is drawn: the page is there for other things, too. */
+const REST = 4;
 const TICK_MS = 1000;
 const MISSING: { readonly [why: string]: string } = { never: 'unknown', deleted: 'deleted' };
 
@@ -122,7 +124,8 @@ export class JobWidget extends Panel {
 
   private _drawSoon(): void {
     if (this._drawing === undefined && this.isAttached) {
-      const wait = Math.max(0, this._drawnAt + DRAW_EVERY_MS - Date.now());
+      const rest = Math.max(DRAW_EVERY_MS, REST * this._cost);
+      const wait = Math.max(0, this._drawnAt + rest - performance.now());
       this._drawing = window.setTimeout(() => {
         this._drawing = undefined;
         this._draw();
@@ -136,7 +139,7 @@ export class JobWidget extends Panel {
     }
     const { job, outputs, isComplete } = this._view;
     const { link } = this._options.page;
-    this._drawnAt = Date.now();
+    const began = performance.now();
     this.node.dataset['state'] = MISSING[this._view.missing ?? ''] ?? job?.state ?? 'loading';
     this.node.dataset['live'] = String(link.isLive && job !== null && this._view.missing === null);
     this.node.dataset['complete'] = String(isComplete);
@@ -145,6 +148,8 @@ export class JobWidget extends Panel {
     const isCompact = job !== null && hasEnded(job) && job.state !== 'failed';
     this._output.draw(outputs.blocks, { isCompact, isTrusted: this._isTrusted });
     this._tick(job?.state === 'running' && this._isSeen);
+    this._drawnAt = performance.now();
+    this._cost = this._drawnAt - began;
   }
 
   private _tick(isTicking: boolean): void {
@@ -193,6 +198,7 @@ export class JobWidget extends Panel {
   private _isBusy = false;
   private _note: { words: string; version: number | undefined } = { words: '', version: 0 };
   private _drawnAt = 0;
+  private _cost = 0;
   private _drawing: number | undefined;
   private _ticking: number | undefined;
 }
