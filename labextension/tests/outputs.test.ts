@@ -80,3 +80,13 @@ test('output that a full disk could not take is told', () => {
   take(all, { k: 'usage', rss_bytes: 1 });
   assert.deepEqual(shown(all), ['Some output is lost: 5 bytes.']);
 });
+
+test('what is no output is shown as an error in its place', () => {
+  for (const payload of ['{"data": NaN}', '[]', 'null', '{"output_type": 3}']) {
+    const all = outputs();
+    take(all, { k: 'display' }, payload);
+    const [block] = all.blocks;
+    assert.ok(block?.kind === 'rich');
+    assert.match(String(block.output['text']), /An output cannot be shown/);
+  }
+});

@@ -31,3 +31,8 @@ test('records are found wherever the stream is cut', () => {
 test('what is no record is said to be none', () => {
   assert.throws(() => new RecordParser().take(ENCODER.encode('hello')), /No record starts at byte 0/);
 });
+
+test('a header that cannot be read costs its own record alone', () => {
+  const stream = ENCODER.encode('{"k":"progress","t":1,"value":NaN}\n{"k":"a","t":NaN,"n":2}\n{}\n{"k":"out","t":1,"n":1}\nx\n');
+  assert.deepEqual(told(new RecordParser().take(stream)), ['unreadable:', 'unreadable:{}', 'out:x']);
+});

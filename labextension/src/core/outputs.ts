@@ -142,6 +142,19 @@ export class Outputs {
   private _nextKey = 0;
 }
 
+/** What is no output that a notebook could hold is shown as an error in its place. */
 function parsed(payload: Uint8Array): RichOutput {
-  return JSON.parse(DECODER.decode(payload)) as RichOutput;
+  try {
+    const output = JSON.parse(DECODER.decode(payload)) as RichOutput | null;
+    if (typeof output?.output_type === 'string') {
+      return output;
+    }
+    return unreadable('it names no type');
+  } catch (error) {
+    return unreadable((error as Error).message);
+  }
+}
+
+function unreadable(why: string): RichOutput {
+  return { output_type: 'stream', name: 'stderr', text: `An output cannot be shown: ${why}\n` };
 }

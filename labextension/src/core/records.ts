@@ -47,7 +47,7 @@ export class RecordParser {
     if (newline < 0) {
       return null;
     }
-    const header = JSON.parse(this._ascii.decode(bytes.subarray(at, newline))) as Header;
+    const header = read(this._ascii.decode(bytes.subarray(at, newline)));
     if (header.n === undefined) {
       return { record: { header, payload: NOTHING }, end: newline + 1 };
     }
@@ -60,6 +60,16 @@ export class RecordParser {
 
   private _rest = NOTHING;
   private readonly _ascii = new TextDecoder();
+}
+
+/** A header that is no JSON for us (`NaN` is some elsewhere) still tells how long its record is. */
+function read(line: string): Header {
+  try {
+    return JSON.parse(line) as Header;
+  } catch {
+    const size = /"n":(\d+)\}$/.exec(line);
+    return { k: 'unreadable', t: 0, ...(size ? { n: Number(size[1]) } : {}) };
+  }
 }
 
 function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -25,21 +25,47 @@ export class RichView extends Panel {
     }
     this._output = output;
     this._isTrusted = isTrusted;
-    const model = new OutputModel({ value: output as Value, trusted: isTrusted });
-    const mime = this._rendermime.preferredMimeType(model.data, isTrusted ? 'any' : 'ensure');
+    try {
+      this._render(new OutputModel({ value: output as Value, trusted: isTrusted }));
+    } catch (error) {
+      this._failed(error as Error);
+    }
+  }
+
+  private _render(model: OutputModel): void {
+    const mime = this._rendermime.preferredMimeType(model.data, model.trusted ? 'any' : 'ensure');
     if (mime === undefined || mime !== this._mime) {
-      this._renderer?.dispose();
-      this._renderer = mime === undefined ? null : this._rendermime.createRenderer(mime);
-      this._mime = mime;
-      if (this._renderer !== null) {
-        this.addWidget(this._renderer);
+      this._clear();
+      if (mime === undefined) {
+        this.node.textContent = this._undrawn(model);
+        return;
       }
+      this._renderer = this._rendermime.createRenderer(mime);
+      this._mime = mime;
+      this.addWidget(this._renderer);
     }
     void this._renderer?.renderModel(model).catch(error => this._failed(error as Error));
   }
 
+  private _clear(): void {
+    this._renderer?.dispose();
+    this._renderer = null;
+    this._mime = undefined;
+    this.node.textContent = '';
+  }
+
   private _failed(error: Error): void {
+    this._clear();
     this.node.textContent = `This output cannot be shown: ${error.message}`;
+  }
+
+  /** Why nobody draws it. */
+  private _undrawn(model: OutputModel): string {
+    const isUnsafe = this._rendermime.preferredMimeType(model.data, 'any') !== undefined;
+    const kinds = Object.keys(model.data).join(', ') || 'nothing';
+    return isUnsafe
+      ? 'This output is shown in a notebook that is trusted.'
+      : `This page cannot show an output of ${kinds}.`;
   }
 
   private readonly _rendermime: IRenderMimeRegistry;
