@@ -58,7 +58,7 @@ class Warmth:
 
     async def launcher_for(self, kernel: Mapping[str, Any]) -> Launcher | None:
         """Who forks supervisors for such a kernel now; None: it has to be started cold."""
-        words = kernel["interpreter_words"]
+        words = kernel.get("interpreter_words")
         if words is None or self._is_closed:
             return None
         key = tuple(kernel["argv"][:words])
