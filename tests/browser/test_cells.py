@@ -216,21 +216,23 @@ def test_an_untrusted_copy_is_live_and_runs_no_script(lab: Site) -> None:
     assert lab.page.evaluate("window.wasRun") is None
 
 
-def test_what_a_job_shows_never_lands_in_another_cell(lab: Site) -> None:
-    gate, job = begun(lab, GATED)
-    lab.page.evaluate("() => window.jupyterapp.commands.execute('notebook:insert-cell-below')")
-    editor = lab.cell(2).locator(".cm-content")
+def never_lands_in_another_cell(site: Site) -> None:
+    gate, job = begun(site, GATED)
+    site.execute("notebook:insert-cell-below")
+    editor = site.cell(2).locator(".cm-content")
     editor.click()
     editor.press_sequentially("for n in range(3): print('mine', n)")
     gate.open()
-    lab.run(2)
+    site.run(2)
     expect(job).to_have_attribute("data-state", "succeeded", timeout=WITHIN_MS)
-    assert lab.cell(2).locator(".jp-OutputArea-output").inner_text().split("\n")[:3] == [
-        "mine 0",
-        "mine 1",
-        "mine 2",
-    ]
-    assert lab.cell(2).locator(".jp-tasks-job").count() == 0
+    printed_there = site.cell(2).locator(".jp-OutputArea-output").inner_text()
+    assert printed_there.split("\n")[:3] == ["mine 0", "mine 1", "mine 2"]
+    assert site.cell(2).locator(".jp-tasks-job").count() == 0
+    assert site.cell(2).locator(".jp-OutputArea-output").count() == 1
+
+
+def test_what_a_job_shows_never_lands_in_another_cell(lab: Site) -> None:
+    never_lands_in_another_cell(lab)
 
 
 def test_a_plot_and_an_error_are_shown_as_in_a_cell(lab: Site) -> None:
@@ -262,6 +264,10 @@ def test_the_oldest_jupyterlab_and_ipykernel_show_it_live(
     site.server.kill()
     site.server.start(within_s=60)
     ends_well(gate, job)
+
+
+def test_nor_does_it_with_the_oldest_ipykernel(open_site: Callable[..., Site], oldest: str) -> None:
+    never_lands_in_another_cell(open_site("jupyterlab", oldest))
 
 
 def test_the_oldest_notebook_shows_it_live(open_site: Callable[..., Site], oldest: str) -> None:
