@@ -90,3 +90,15 @@ test('what is no output is shown as an error in its place', () => {
     assert.match(String(block.output['text']), /An output cannot be shown/);
   }
 });
+
+test('of a widget, whose kernel has gone, what it has left is shown', () => {
+  const all = outputs();
+  const data = {
+    'application/vnd.jupyter.widget-view+json': { model_id: 'x' },
+    'text/plain': 'IntSlider(value=3)'
+  };
+  take(all, { k: 'display' }, JSON.stringify({ output_type: 'display_data', data }));
+  const [block] = all.blocks;
+  assert.ok(block?.kind === 'rich');
+  assert.deepEqual(block.output['data'], { 'text/plain': 'IntSlider(value=3)' });
+});

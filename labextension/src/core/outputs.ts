@@ -147,7 +147,7 @@ function parsed(payload: Uint8Array): RichOutput {
   try {
     const output = JSON.parse(DECODER.decode(payload)) as RichOutput | null;
     if (typeof output?.output_type === 'string') {
-      return output;
+      return withoutWidget(output);
     }
     return unreadable('it names no type');
   } catch (error) {
@@ -157,4 +157,16 @@ function parsed(payload: Uint8Array): RichOutput {
 
 function unreadable(why: string): RichOutput {
   return { output_type: 'stream', name: 'stderr', text: `An output cannot be shown: ${why}\n` };
+}
+
+/** A widget lives in its kernel, which has gone or will: what it has left for such a case is shown. */
+const WIDGET = 'application/vnd.jupyter.widget-view+json';
+
+function withoutWidget(output: RichOutput): RichOutput {
+  const { data } = output as { data?: unknown };
+  if (typeof data !== 'object' || data === null || !(WIDGET in data)) {
+    return output;
+  }
+  const { [WIDGET]: _, ...left } = data as { [mime: string]: unknown };
+  return { ...output, data: left };
 }
