@@ -15,8 +15,8 @@ for _name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 
 # The same examples in every run, so that a failure comes from a change; new ones with HYPOTHESIS_PROFILE=explore.
-settings.register_profile("repeat", derandomize=True)
-settings.register_profile("explore", derandomize=False)
+settings.register_profile("repeat", derandomize=True, deadline=None)
+settings.register_profile("explore", derandomize=False, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 # A runner in the background ignores Ctrl-C, and every program that tests start would inherit that.
