@@ -8,6 +8,7 @@ socket and leaves with it.
 import importlib
 import json
 import os
+import site
 import socket
 import sys
 from collections.abc import Iterable, Iterator
@@ -46,7 +47,7 @@ def main(fd: int) -> Any:
     foreign = {name for name in sys.modules if name not in kernels_own}
     foreign |= {name for name in sys.modules if name.partition(".")[0] == "jupyter_tasks"}
     forkserver.warm_up()
-    _say(control, say="ready", stamps=stamps.taken(_package_folders()))
+    _say(control, say="ready", stamps=stamps.taken(_loaded_paths()))
     forkserver.ignore_signals()
     for channel in forkserver.forked(control):
         newborn = _bear(control, channel, foreign, looked_at)
@@ -120,13 +121,22 @@ def _load_kernel() -> set[str]:
 def _start_paths() -> set[str]:
     """What an interpreter looks at before it runs anything."""
     prefixes = {sys.prefix, sys.exec_prefix}
-    return {sys.executable, *sys.path, *(f"{prefix}/pyvenv.cfg" for prefix in prefixes)}
+    users = {site.USER_SITE} if site.ENABLE_USER_SITE and site.USER_SITE else set()
+    configurations = {f"{prefix}/pyvenv.cfg" for prefix in prefixes}
+    return {sys.executable, *site.getsitepackages(), *users, *configurations}
 
 
-def _package_folders() -> set[str]:
-    """Where the loaded modules lie."""
-    files = (getattr(module, "__file__", None) for module in tuple(sys.modules.values()))
-    return {os.path.dirname(file) for file in files if file}
+def _loaded_paths() -> set[str]:
+    """Where the loaded modules lie: their packages' folders, and the files of those without one.
+
+    Not all folders of the path: in one of them people may work.
+    """
+    found = set()
+    for name, module in tuple(sys.modules.items()):
+        if file := getattr(module, "__file__", None):
+            is_packed = "." in name or hasattr(module, "__path__")
+            found.add(os.path.dirname(file) if is_packed else file)
+    return found
 
 
 def _say(control: socket.socket, **message: Any) -> None:

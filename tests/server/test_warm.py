@@ -31,9 +31,16 @@ ARGV = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[LiveServer]:
+def shared() -> Iterator[LiveServer]:
     with LiveServer("--TasksExtension.max_running=4") as server:
-        yield warmed(server)
+        yield server
+
+
+@pytest.fixture
+def server(shared: LiveServer) -> LiveServer:
+    """A server whose kernels start warm; other tests may have crowded out ours."""
+    eventually(lambda: is_warm(shared), within_s=60, what="a kernel starts warm")
+    return shared
 
 
 def warmed(server: LiveServer, python: str = sys.executable, times: int = 1) -> LiveServer:
@@ -227,6 +234,16 @@ def test_an_interpreter_needs_nothing_of_ours_and_new_packages_are_seen(
     assert ran(server, source, python=python)["text"] == "one two\n"
     warmed(server, python, times=2)
     assert ran(server, IS_WARM + source, python=python)["text"] == "True\none two\n"
+
+
+def test_what_comes_and_goes_in_a_folder_of_the_path_keeps_it_warm(tmp_path: Path) -> None:
+    with LiveServer() as server:
+        server.env["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
+        server.restart()
+        warmed(server)
+        (tmp_path / "result.py").write_text("here = True")
+        job = ran(server, f"{IS_WARM}import result; print(result.here)")
+        assert job["text"] == "True\nTrue\n"
 
 
 def test_an_interpreter_without_ipykernel_says_so_until_it_has_it(
