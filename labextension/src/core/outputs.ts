@@ -95,10 +95,14 @@ export class Outputs {
     this._clearIfDue();
     let last = this._blocks[this._blocks.length - 1];
     if (last?.kind !== 'text') {
-      last = { kind: 'text', key: this._nextKey++, terminal: new Terminal(this._bounds.lines) };
+      last = { kind: 'text', key: this._nextKey++, terminal: this._terminal() };
       this._add(last);
     }
     last.terminal.take(stream, bytes);
+  }
+
+  private _terminal(): Terminal {
+    return new Terminal(this._bounds.lines + 1); // the last one is mostly empty
   }
 
   private _display(payload: Uint8Array, displayId: string | null): void {

@@ -1,0 +1,61 @@
+"""What a job's view does beside being live: tabs of its own, and words for what is not there."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser.site import Site
+
+LOAD = "%load_ext jupyter_tasks"
+WITHIN_MS = 60_000
+
+
+def shown(site: Site, cell: str) -> None:
+    """Run the cell and wait until its job has ended and all is shown."""
+    site.write(LOAD, cell)
+    site.open()
+    site.run(0)
+    site.run(1)
+    expect(site.job).to_have_attribute("data-complete", "true", timeout=WITHIN_MS)
+
+
+def test_notebook_7_opens_a_job_in_a_tab_of_its_file_browser(
+    open_site: Callable[..., Site],
+) -> None:
+    site = open_site("notebook")
+    shown(site, "%%task --shell opened\necho in the tab")
+    with site.page.context.expect_page() as opened:
+        site.job.get_by_role("button", name="Open").click()
+    full = opened.value.locator(".jp-tasks-job.jp-tasks-mod-full")
+    expect(full).to_contain_text("in the tab", timeout=WITHIN_MS)
+
+
+def test_a_server_without_jupyter_tasks_is_said_to_be_one(open_site: Callable[..., Site]) -> None:
+    site = open_site()
+    shown(site, "%%task --shell alone\necho hello")
+    site.server.kill()
+    site.server.extension = False
+    site.server.start(used=False, within_s=60)
+    expect(site.job).to_contain_text(
+        "jupyter_tasks is not running on this server", timeout=WITHIN_MS
+    )
+    site.server.extension = True
+    site.server.restart()
+    expect(site.job).to_have_attribute("data-live", "true", timeout=WITHIN_MS)
+    expect(site.job).not_to_contain_text("is not running")
+
+
+def test_what_cannot_be_drawn_is_said_in_its_place(lab: Site) -> None:
+    odd = "display({'foo/bar': 'x'}, raw=True)"
+    shown(lab, f"%%task odd\nprint('first')\n{odd}\nprint('last')")
+    expect(lab.job).to_contain_text("This page cannot show an output of foo/bar.")
+    assert lab.job.locator("pre > div").all_text_contents() == ["first", "last"]
+
+
+def test_a_long_text_waits_behind_a_line_once_the_job_has_ended(lab: Site) -> None:
+    shown(lab, "%%task --shell long\nseq 1000")
+    summary = lab.job.locator("summary")
+    expect(summary).to_have_text("The last 500 lines of output: 1000")
+    expect(lab.job.locator("pre")).to_be_hidden()
+    summary.click()
+    expect(lab.job.locator("pre > div").last).to_be_visible()
