@@ -12,6 +12,7 @@ import site
 import socket
 import sys
 from collections.abc import Iterable, Iterator
+from glob import escape, glob
 from typing import Any
 
 from jupyter_tasks import stamps
@@ -26,6 +27,8 @@ _LOADED = (
     *("encodings.ascii", "encodings.idna", "encodings.latin_1", "faulthandler", "mimetypes"),
 )
 _CANNOT = 3
+#: Run at each start, wherever on the path they are.
+_CUSTOMS = ("sitecustomize", "usercustomize")
 
 
 def main(fd: int) -> Any:
@@ -119,23 +122,27 @@ def _load_kernel() -> set[str]:
 
 
 def _start_paths() -> set[str]:
-    """What an interpreter looks at before it runs anything."""
+    """What an interpreter looks at before it runs anything, also what is not there yet."""
     prefixes = {sys.prefix, sys.exec_prefix}
     users = {site.USER_SITE} if site.ENABLE_USER_SITE and site.USER_SITE else set()
+    folders = {*site.getsitepackages(), *users}
+    links = {file for folder in folders for file in glob(f"{escape(folder)}/*.pth")}
+    customs = {f"{folder}/{name}.py" for folder in sys.path for name in _CUSTOMS}
     configurations = {f"{prefix}/pyvenv.cfg" for prefix in prefixes}
-    return {sys.executable, *site.getsitepackages(), *users, *configurations}
+    return {sys.executable, *folders, *links, *customs, *configurations}
 
 
 def _loaded_paths() -> set[str]:
-    """Where the loaded modules lie: their packages' folders, and the files of those without one.
+    """The files of the loaded modules, any of which may be edited in place, and packages' folders.
 
     Not all folders of the path: in one of them people may work.
     """
     found = set()
     for name, module in tuple(sys.modules.items()):
         if file := getattr(module, "__file__", None):
-            is_packed = "." in name or hasattr(module, "__path__")
-            found.add(os.path.dirname(file) if is_packed else file)
+            found.add(file)
+            if "." in name or hasattr(module, "__path__"):
+                found.add(os.path.dirname(file))
     return found
 
 

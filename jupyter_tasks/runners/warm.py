@@ -17,10 +17,10 @@ from jupyter_tasks.runners.base import Started
 
 #: What interpreter, loader and C libraries read at their start, where nobody sees it.
 _PREFIXES = (
-    *("PYTHON", "LD_", "LC_", "MALLOC_", "PYDEVD_", "DEBUGPY_"),
+    *("PYTHON", "LD_", "LC_", "MALLOC_", "PYDEVD_", "DEBUGPY_", "OPENSSL_", "SSL_"),
     *("OMP_", "KMP_", "OPENBLAS_", "MKL_", "NUMEXPR_", "VECLIB_", "BLIS_", "GOTO_"),
 )
-_NAMES = frozenset({"LANG", "LANGUAGE", "HOME", "GLIBC_TUNABLES"})
+_NAMES = frozenset({"LANG", "LANGUAGE", "LOCPATH", "HOME", "GLIBC_TUNABLES"})
 #: Only to find a program that says what machine this is.
 _HARMLESS = frozenset({"PATH"})
 #: What a command line can hold of one variable (Linux, MAX_ARG_STRLEN).

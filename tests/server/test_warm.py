@@ -194,6 +194,9 @@ def test_a_warm_kernel_ends_as_a_python_does(server: LiveServer, tmp_path: Path)
         ("HOME", "/nowhere"),
         ("USER", "somebody"),
         ("JUPYTER_PLATFORM_DIRS", "0"),
+        ("OPENSSL_CONF", "/nowhere"),
+        ("SSL_CERT_FILE", "/nowhere"),
+        ("LOCPATH", "/nowhere"),
     ],
 )
 def test_what_was_looked_at_before_must_be_the_same(
@@ -244,6 +247,39 @@ def test_what_comes_and_goes_in_a_folder_of_the_path_keeps_it_warm(tmp_path: Pat
         (tmp_path / "result.py").write_text("here = True")
         job = ran(server, f"{IS_WARM}import result; print(result.here)")
         assert job["text"] == "True\nTrue\n"
+
+
+def test_what_is_edited_in_place_is_seen(server: LiveServer, tmp_path: Path) -> None:
+    python, packages = an_environment(tmp_path / "env")
+    settings = packages / "sitecustomize.py"
+    settings.write_text("import builtins\nbuiltins.edited = 'before'")
+    warmed(server, python)
+    assert ran(server, IS_WARM + "print(edited)", python=python)["text"] == "True\nbefore\n"
+    settings.write_text("import builtins\nbuiltins.edited = 'after'")
+    assert ran(server, "print(edited)", python=python)["text"] == "after\n"
+    warmed(server, python, times=2)
+    assert is_warm(server, python=python)
+    (tmp_path / "developed.py").write_text("here = 'developed'")
+    with (packages / "others.pth").open("a") as links:
+        links.write(f"{tmp_path}\n")
+    source = "import developed; print(developed.here)"
+    assert ran(server, source, python=python)["text"] == "developed\n"
+
+
+def test_the_first_package_of_a_users_own_is_seen(tmp_path: Path) -> None:
+    with LiveServer() as server:
+        server.env["PYTHONUSERBASE"] = str(tmp_path / "base")
+        server.restart()
+        venv.create(tmp_path / "env", symlinks=True, system_site_packages=True)
+        give_ipykernel(next((tmp_path / "env").glob("lib/python*/site-packages")))
+        python = str(tmp_path / "env" / "bin" / "python")
+        own = ran(server, "import site; print(site.getusersitepackages())", python=python)["text"]
+        warmed(server, python)
+        assert is_warm(server, python=python)
+        Path(own.strip()).mkdir(parents=True)
+        (Path(own.strip()) / "of_ones_own.py").write_text("here = True")
+        source = "import of_ones_own; print(of_ones_own.here)"
+        assert ran(server, source, python=python)["text"] == "True\n"
 
 
 def test_an_interpreter_without_ipykernel_says_so_until_it_has_it(
