@@ -390,12 +390,12 @@ def test_a_server_that_closes_leaves_no_warm_process_behind() -> None:
         eventually(lambda: not server.processes(), what="nothing of it runs")
 
 
-def test_few_interpreters_are_kept_warm(server: LiveServer, tmp_path: Path) -> None:
-    pythons = [an_environment(tmp_path / f"env{n}")[0] for n in range(5)]
-    for python in pythons:
-        warmed(server, python)
+def test_few_interpreters_are_kept_warm(tmp_path: Path) -> None:
+    with LiveServer() as server:
+        for n in range(5):
+            warmed(server, an_environment(tmp_path / f"env{n}")[0])
 
-    def burning() -> int:
-        return sum("kernelserver" in words for words in server.processes().values())
+        def burning() -> int:
+            return sum("kernelserver" in words for words in server.processes().values())
 
-    eventually(lambda: burning() == 4, what="four are left")
+        eventually(lambda: burning() == 4, what="four are left")
