@@ -79,11 +79,8 @@ wheel: $(VENV)/.made ## Build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
 clean: ## Remove .venv and everything that was built
-	@rm -rf $(VENV) build dist htmlcov docs/_build .coverage .coverage.* \
-	  jupyter_tasks/labextension labextension/lib labextension/node_modules \
-	@touch $@
-
 	@rm -rf $(VENV) .venv-oldest .venv-scheduler build dist htmlcov docs/_build .coverage .coverage.* \
+	  jupyter_tasks/labextension labextension/lib labextension/node_modules \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
