@@ -77,7 +77,7 @@ class Newborn:
         return data
 
     def _follow(self, order: dict[str, Any], fds: list[int]) -> None:
-        for number, fd in enumerate(fds, 1):
+        for number, fd in enumerate([os.open(os.devnull, os.O_RDONLY), *fds]):
             os.dup2(fd, number)
             os.close(fd)
         posix.wear(order["mark"])

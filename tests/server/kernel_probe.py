@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import fcntl
 import gc
 import json
 import linecache
@@ -75,6 +76,7 @@ def _process() -> dict[str, Any]:
         "resources": {name: resource.getrlimit(getattr(resource, name)) for name in limits},
         "leads": (os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()),
         "descriptors": _descriptors(),
+        "modes": [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in range(3)],
         "children": Path(f"/proc/self/task/{os.getpid()}/children").read_text(),
         "young": time.process_time() < 10,
     }
