@@ -58,7 +58,7 @@ class Session:
             signature, *parts = frames[start : start + _PARTS]
             if len(parts) != _PARTS - 1 or not hmac.compare_digest(signature, self._sign(parts)):
                 return None
-            header, parent, metadata, content = map(json.loads, parts)
+            header, parent, metadata, content = map(_loaded, parts)
             if not isinstance(content, dict):
                 return None
             return Received(header["msg_type"], parent.get("msg_id", ""), content, metadata)
@@ -70,3 +70,8 @@ class Session:
         for part in parts:
             digest.update(part)
         return digest.hexdigest().encode()
+
+
+def _loaded(part: bytes) -> Any:
+    """What Python has of no text (names of files) its kernels send as the bytes that it was."""
+    return json.loads(part.decode("utf-8", "replace"))

@@ -214,6 +214,15 @@ def test_a_message_that_makes_no_sense_is_told_and_the_rest_is_kept(server: Live
     assert len(notes) == 2
 
 
+def test_a_name_that_is_no_text_is_shown_as_well_as_it_can_be(server: LiveServer) -> None:
+    """Python has such bytes of a file's name as half a character; its kernel sends them raw."""
+    job = ran(
+        server, "import os; name = os.fsdecode(b'caf\\xe9'); print(name)\nraise ValueError(name)"
+    )
+    assert (job["state"], job["message"]) == ("failed", "ValueError: caf\ufffd")
+    assert job["text"].startswith("caf\ufffd\n")
+
+
 def test_a_kernel_that_never_says_that_it_is_idle_does_not_keep_its_slot(
     server: LiveServer,
 ) -> None:
