@@ -6,6 +6,7 @@ import type { Message } from '@lumino/messaging';
 import { Panel } from '@lumino/widgets';
 
 import { hasEnded } from '../core/job.ts';
+import { Pace } from '../core/pace.ts';
 import type { JobView, JobViewOptions } from '../core/view.ts';
 import type { LivePage } from '../live/page.ts';
 import { Refused, type Action } from '../live/server.ts';
@@ -21,10 +22,6 @@ export interface JobWidgetOptions {
   readonly open: ((id: string) => void) | null;
 }
 
-/** Drawing more often would cost more than anybody sees. */
-const DRAW_EVERY_MS = 80;
-/** For so many times as long as it took to draw nothing is drawn: the page is there for other things, too. */
-const REST = 4;
 const TICK_MS = 1000;
 const MISSING: { readonly [why: string]: string } = { never: 'unknown', deleted: 'deleted' };
 
@@ -123,14 +120,23 @@ export class JobWidget extends Panel {
   }
 
   private _drawSoon(): void {
-    if (this._drawing === undefined && this.isAttached) {
-      const rest = Math.max(DRAW_EVERY_MS, REST * this._cost);
-      const wait = Math.max(0, this._drawnAt + rest - performance.now());
-      this._drawing = window.setTimeout(() => {
-        this._drawing = undefined;
-        this._draw();
-      }, wait);
+    const isFirst = this._isFirst;
+    const isDue = this._drawing !== undefined && (this._drawsFirst || !isFirst);
+    if (!this.isAttached || isDue) {
+      return;
     }
+    clearTimeout(this._drawing);
+    this._drawsFirst = isFirst;
+    this._drawing = window.setTimeout(() => {
+      this._drawing = undefined;
+      this._draw();
+    }, this._pace.wait(performance.now(), isFirst));
+  }
+
+  /** Whether the job itself, or the first of its output, is there and not drawn yet. */
+  private get _isFirst(): boolean {
+    const { job, outputs } = this._view;
+    return (!this._hasHead && job !== null) || (!this._hasOutput && outputs.blocks.length > 0);
   }
 
   private _draw(): void {
@@ -148,8 +154,9 @@ export class JobWidget extends Panel {
     const isCompact = job !== null && hasEnded(job) && job.state !== 'failed';
     this._output.draw(outputs.blocks, { isCompact, isTrusted: this._isTrusted });
     this._tick(job?.state === 'running' && this._isSeen);
-    this._drawnAt = performance.now();
-    this._cost = this._drawnAt - began;
+    this._hasHead ||= job !== null;
+    this._hasOutput ||= outputs.blocks.length > 0;
+    this._pace.drew(began, performance.now());
   }
 
   private _tick(isTicking: boolean): void {
@@ -197,8 +204,10 @@ export class JobWidget extends Panel {
   private _isSeen = false;
   private _isBusy = false;
   private _note: { words: string; version: number | undefined } = { words: '', version: 0 };
-  private _drawnAt = 0;
-  private _cost = 0;
+  private readonly _pace = new Pace();
+  private _hasHead = false;
+  private _hasOutput = false;
+  private _drawsFirst = false;
   private _drawing: number | undefined;
   private _ticking: number | undefined;
 }
