@@ -40,9 +40,9 @@ def bundle(job: Wire, tail: str, now: float, pictures: Sequence[str] = ()) -> di
 
 
 def is_of(data: Mapping[str, Any], job: Wire) -> bool:
-    """Whether a bundle tells of the job at this very version."""
+    """Whether a bundle tells of the job at this very version. It may hold anything."""
     told = data.get("text/html", "")
-    return _mark(job) in (told if isinstance(told, str) else "".join(map(str, told)))
+    return _mark(job) in ("".join(map(str, told)) if isinstance(told, list) else str(told))
 
 
 def _mark(job: Wire) -> str:

@@ -82,6 +82,14 @@ def test_what_is_true_already_is_left_as_it_is(server: LiveServer) -> None:
     assert text_of(again) == "a person's own words"
 
 
+@pytest.mark.parametrize("odd", [5, None, {"a": "text"}, ["a", 5]])
+def test_whatever_stands_in_the_place_of_html_is_written_anew(server: LiveServer, odd: Any) -> None:
+    job = submit(server, "echo once")
+    until(server, job)
+    [output] = saved(server, display({**bundle(job), "text/html": odd}))
+    assert "succeeded" in text_of(output, "text/html")
+
+
 def test_a_running_job_is_shown_with_the_end_of_its_output(
     server: LiveServer, tmp_path: Path
 ) -> None:
