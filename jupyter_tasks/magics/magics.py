@@ -110,7 +110,7 @@ class TaskMagics(Magics):
         options = {
             "name": " ".join(given.name) or None,
             "tags": given.tag,
-            "cwd": str(Path(given.cwd or ".").absolute()),
+            "cwd": str(Path(given.cwd or ".").expanduser().absolute()),
             "env": environment(given.env or [], os.environ),
             "priority": given.priority,
             "timeout_s": given.timeout,

@@ -146,6 +146,8 @@ def test_it_runs_in_the_same_python_or_in_the_shell(notebook: Notebook) -> None:
     notebook.run("%%task --shell --wait --env WORD=hello\necho $WORD; exit 3")
     printed = notebook.text("print(_.logs(), _.state, _.handle.exit_code)")
     assert printed == "hello\n failed 3\n"
+    notebook.run("%%task --shell --cwd ~\necho at home")
+    assert notebook.text("print(_.handle.wire['spec']['cwd'])") == f"{Path.home()}\n"
 
 
 def test_the_job_can_be_awaited_cancelled_and_asked(notebook: Notebook) -> None:
