@@ -113,3 +113,12 @@ test('one line without an end, and a sequence without one, fill no memory', () =
   }
   assert.ok(lines(terminal).join('').length <= 10 * 4000);
 });
+
+test('a line whose colour changes with each character fills no page', () => {
+  const colourful = [...'x'.repeat(3000)].map((x, at) => `\x1b[${31 + (at % 2)}m${x}`).join('');
+  for (const text of [colourful, `${'y'.repeat(3000)}\r${colourful}`]) {
+    const [line = []] = spans(printed(text));
+    assert.equal(line.length, 400);
+    assert.equal(line.map(span => span.text).join(''), 'x'.repeat(3000));
+  }
+});

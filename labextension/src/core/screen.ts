@@ -11,6 +11,8 @@ export type Line = readonly Span[];
 
 /** What is longer goes on in a further line, so that one line cannot fill the memory. */
 const MAX_COLUMNS = 4000;
+/** What changes its colours more often goes on in the last one: each span is an element of the page. */
+const MAX_SPANS = 400;
 
 /** Lines are numbered from the first that was ever written; the oldest are forgotten. */
 export class Screen {
@@ -129,14 +131,16 @@ export class Screen {
     const line = this._lines[this._row] ?? [];
     const length = size(line);
     const last = line[line.length - 1];
-    if (this._column === length && last?.style.key === style.key) {
-      line[line.length - 1] = { text: last.text + text, style };
+    const isLike = last?.style.key === style.key || line.length >= MAX_SPANS;
+    if (this._column === length && last !== undefined && isLike) {
+      line[line.length - 1] = { text: last.text + text, style: last.style };
     } else if (this._column === length) {
       line.push({ text, style });
     } else {
       const pad = this._column > length ? [{ text: ' '.repeat(this._column - length), style }] : [];
       const rest = cut(line, this._column + text.length);
-      this._lines[this._row] = [...cut(line, 0, this._column), ...pad, { text, style }, ...rest];
+      const spans = [...cut(line, 0, this._column), ...pad, { text, style }, ...rest];
+      this._lines[this._row] = bounded(spans);
     }
     this._column += text.length;
     this._touch(this._row);
@@ -155,6 +159,16 @@ export class Screen {
 
 function size(line: Line): number {
   return line.reduce((sum, span) => sum + span.text.length, 0);
+}
+
+/** The line with all that is too many in one span. */
+function bounded(line: Span[]): Span[] {
+  const [next, ...rest] = line.slice(MAX_SPANS - 1);
+  if (next === undefined || rest.length === 0) {
+    return line;
+  }
+  const text = next.text + rest.map(span => span.text).join('');
+  return [...line.slice(0, MAX_SPANS - 1), { ...next, text }];
 }
 
 /** The part of a line between two columns. */
