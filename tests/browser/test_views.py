@@ -59,3 +59,23 @@ def test_a_long_text_waits_behind_a_line_once_the_job_has_ended(lab: Site) -> No
     expect(lab.job.locator("pre")).to_be_hidden()
     summary.click()
     expect(lab.job.locator("pre > div").last).to_be_visible()
+
+
+def test_the_keyboard_scrolls_a_text_to_its_end_and_only_then_leaves_it(lab: Site) -> None:
+    shown(lab, "%%task --shell long\nseq 1000; exit 1")
+    lab.job.get_by_role("button", name="Open").focus()
+    lab.page.keyboard.press("Tab")
+    text = lab.job.locator("pre")
+    expect(text).to_be_focused()
+    lab.page.keyboard.press("Home")
+    lab.page.wait_for_function("text => text.scrollTop === 0", arg=text.element_handle())
+    lab.page.keyboard.press("ArrowDown")
+    lab.page.wait_for_function("text => text.scrollTop > 0", arg=text.element_handle())
+    expect(text).to_be_focused()
+    lab.page.keyboard.press("End")
+    lab.page.wait_for_function(
+        "text => text.scrollTop + text.clientHeight >= text.scrollHeight - 1",
+        arg=text.element_handle(),
+    )
+    lab.page.keyboard.press("ArrowDown")
+    expect(text).not_to_be_focused()

@@ -20,6 +20,7 @@ export class TextView extends Widget {
     this._lines.tabIndex = 0;
     this._lines.setAttribute('role', 'region');
     this._lines.setAttribute('aria-label', 'Output');
+    this._lines.addEventListener('keydown', event => keepScrolling(this._lines, event));
     this.details.open = true;
   }
 
@@ -76,6 +77,20 @@ export class TextView extends Widget {
   private readonly _lines: HTMLPreElement;
   private _first = 0;
   private _isFolded = false;
+}
+
+const DOWN = new Set(['ArrowDown', 'PageDown', 'End']);
+const UP = new Set(['ArrowUp', 'PageUp', 'Home']);
+
+/** Keys that scroll are not the notebook's while there is more to scroll to, if the keyboard led here. */
+function keepScrolling(lines: HTMLElement, event: KeyboardEvent): void {
+  const { scrollTop, scrollHeight, clientHeight } = lines;
+  const isModified = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
+  const down = DOWN.has(event.key) && scrollTop + clientHeight < scrollHeight - 1;
+  const up = UP.has(event.key) && scrollTop > 0;
+  if ((down || up) && !isModified && lines.matches(':focus-visible')) {
+    event.stopPropagation();
+  }
 }
 
 function drawn(line: Line): HTMLElement {
