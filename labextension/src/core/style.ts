@@ -34,6 +34,30 @@ export function plainStyle(isError: boolean): Style {
   return made(isError, [], null, null);
 }
 
+/** Of a ground: whether dark text is read on it. The named ones but the two whites are dark in every theme. */
+export function isLight(ground: Colour): boolean {
+  if (typeof ground === 'number' && ground < 16) {
+    return ground === 7 || ground === 15;
+  }
+  const [red, green, blue] = components(ground);
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 140;
+}
+
+/** Red, green and blue of a colour that is the same everywhere: not one of the sixteen named ones. */
+export function components(colour: Colour): readonly [number, number, number] {
+  if (typeof colour === 'string') {
+    const part = (at: number): number => Number.parseInt(colour.slice(at, at + 2), 16);
+    return [part(1), part(3), part(5)];
+  }
+  if (colour >= 232) {
+    const grey = 8 + (colour - 232) * 10;
+    return [grey, grey, grey];
+  }
+  const level = (part: number): number => (part % 6 === 0 ? 0 : 55 + (part % 6) * 40);
+  const cube = colour - 16;
+  return [level(Math.floor(cube / 36)), level(Math.floor(cube / 6)), level(cube)];
+}
+
 /** The style after the sequence with these parameters (`1;31`, `38;2;0;0;255`, nothing). */
 export function styledBy(style: Style, parameters: string): Style {
   const codes = parameters.split(/[;:]/).map(Number);

@@ -3,7 +3,7 @@
 import { Widget } from '@lumino/widgets';
 
 import type { Line, Screen } from '../core/screen.ts';
-import type { Colour, Style } from '../core/style.ts';
+import { components, isLight, type Colour, type Style } from '../core/style.ts';
 import { plain } from '../core/words.ts';
 import { following, made, say } from './dom.ts';
 
@@ -112,24 +112,18 @@ function span(text: string, style: Style): HTMLElement {
   element.classList.toggle('jp-tasks-mod-err', style.isError);
   const isInverse = style.weights.includes('inverse');
   const [colour, ground] = isInverse ? [style.ground, style.colour] : [style.colour, style.ground];
-  element.style.color = colour === null ? '' : css(colour);
-  element.style.backgroundColor = ground === null ? '' : css(ground);
+  element.style.color = colour === null ? '' : css(colour, 'ansi');
+  if (ground !== null) {
+    element.style.backgroundColor = css(ground, 'ground');
+    element.classList.add(`jp-tasks-mod-on-${isLight(ground) ? 'light' : 'dark'}`);
+  }
   return element;
 }
 
 /** The sixteen named colours are the theme's, the other ones what they are everywhere. */
-function css(colour: Colour): string {
-  if (typeof colour === 'string') {
-    return colour;
+function css(colour: Colour, use: 'ansi' | 'ground'): string {
+  if (typeof colour === 'number' && colour < 16) {
+    return `var(--jp-tasks-${use}-${colour})`;
   }
-  if (colour < 16) {
-    return `var(--jp-tasks-ansi-${colour})`;
-  }
-  if (colour >= 232) {
-    const grey = 8 + (colour - 232) * 10;
-    return `rgb(${grey}, ${grey}, ${grey})`;
-  }
-  const level = (part: number): number => (part % 6 === 0 ? 0 : 55 + (part % 6) * 40);
-  const cube = colour - 16;
-  return `rgb(${level(Math.floor(cube / 36))}, ${level(Math.floor(cube / 6))}, ${level(cube)})`;
+  return `rgb(${components(colour).join(', ')})`;
 }
