@@ -70,7 +70,12 @@ def until(server: LiveServer, job_id: str, *states: str, within_s: float = 20) -
         job = job_of(server, job_id)
         return job if job["state"] in (states or ENDED) else None
 
-    job = eventually(reached, within_s=within_s, what=f"job {job_id} reaches {states or ENDED}")
+    try:
+        job = eventually(reached, within_s=within_s, what=f"job {job_id} reaches {states or ENDED}")
+    except AssertionError as error:
+        with get(server, f"jobs/{job_id}/output?format=json&tail=2000") as answer:
+            error.add_note(f"{job_of(server, job_id)}\n{answer.read().decode()}")
+        raise
     assert job is not None
     return job
 

@@ -13,10 +13,11 @@ import time
 
 import zmq
 
-from jupyter_tasks import attempt
-from jupyter_tasks.runners import shell, warm
+from jupyter_tasks import attempt, posix
+from jupyter_tasks.runners import leaving, shell, warm
 from jupyter_tasks.runners.base import CannotStart, Message, Stage, Started, Timer
 from jupyter_tasks.runners.carrying import Carrier
+from jupyter_tasks.runners.endings import code_end, how, is_success, raised
 from jupyter_tasks.runners.wire import Received, Session
 
 #: A kernel that says nothing for so long after its start is taken to hang.
@@ -28,13 +29,14 @@ _ASK_WARM_AGAIN_S = 0.01
 #: After the answer, for the last of what is published.
 _IDLE_WITHIN_S = 5.0
 _LEAVE_WITHIN_S = 60.0
+#: Any other kernel: as long as every client of kernels waits.
+_SHUT_DOWN_WITHIN_S = 5.0
 #: Who has been behind for so long asks the kernel to wait.
 _BEHIND_S = 0.1
 _RECONNECT_MS = 5
 _LAST_WORD_MS = 100
 #: So long messages are taken before others have their turn.
 _TURN_S = 0.02
-_MAX_WORDS = 500
 _LAST_WORDS_BYTES = 8192
 _ECHOES = "ipython"
 _IPYKERNEL = "ipykernel"
@@ -57,6 +59,7 @@ class CodeRunner:
         self._session = Session()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._leader = 0
         self._timer: Timer | None = None
         self._waited_s = 0.0
         self._ask_again_s = _ASK_AGAIN_S
@@ -92,7 +95,9 @@ class CodeRunner:
         }
         interpreter_words = self._kernel.get("interpreter_words")
         self._birth = warm.start(command, interpreter_words, told, umask)
-        return self._birth.started if self._birth else shell.start(command, told, umask)
+        started = self._birth.started if self._birth else shell.start(command, told, umask)
+        self._leader = started.pid
+        return started
 
     def began(self) -> None:
         """Ask until the kernel is there. A warm one says itself when that is."""
@@ -164,12 +169,12 @@ class CodeRunner:
         while not self._has_said_all() and self._is_more_coming():
             self._take()
         if self._carrier.trouble:
-            return _raised(self._carrier.trouble)
+            return raised(self._carrier.trouble)
         if self._reply is None:
             return self._death(status)
-        end = _end(self._reply)
-        if _is_success(end) and not self._carrier.is_done:
-            return _raised(self._carrier.ended(_how(shell.outcome(status))))
+        end = code_end(self._reply)
+        if is_success(end) and not self._carrier.is_done:
+            return raised(self._carrier.ended(how(shell.outcome(status))))
         return end
 
     def close(self) -> None:
@@ -267,7 +272,7 @@ class CodeRunner:
         elif (
             self._reply is not None
             and self._is_idle
-            and not (_is_success(_end(self._reply)) and self._carries(self._carrier.after()))
+            and not (is_success(code_end(self._reply)) and self._carries(self._carrier.after()))
         ):
             self._dismiss()
 
@@ -376,15 +381,20 @@ class CodeRunner:
             return
         self._cancel_timer()
         self._is_leaving = True
-        self._say("control", "shutdown_request", {"restart": False})
-        self._timer = self._stage.loop.after(_LEAVE_WITHIN_S, self._put_out)
+        if self._implementation == _ECHOES:
+            has_children = bool(posix.descendants(self._leader))
+            self._say("shell", "execute_request", leaving.request(has_children=has_children))
+            self._timer = self._stage.loop.after(_LEAVE_WITHIN_S, self._put_out)
+        else:
+            self._say("control", "shutdown_request", {"restart": False})
+            self._timer = self._stage.loop.after(_SHUT_DOWN_WITHIN_S, self._put_out)
 
     def _put_out(self) -> None:
         """It does not go; standing still does not count."""
         if self._stage.is_paused():
-            self._timer = self._stage.loop.after(_LEAVE_WITHIN_S, self._put_out)
+            self._timer = self._stage.loop.after(_SHUT_DOWN_WITHIN_S, self._put_out)
             return
-        words = f"The kernel had not left {_LEAVE_WITHIN_S:.0f} s after its code, and was ended."
+        words = "The kernel did not leave after its code, and was ended."
         self._stage.record("note", words.encode(), code="kernel_ended")
         self._stage.signal(signal.SIGKILL)
 
@@ -395,14 +405,14 @@ class CodeRunner:
         end = shell.outcome(status)
         if self._last_words:
             self._stage.output("err", self._last_words)
-        how = _how(end)
+        ended = how(end)
         name = self._kernel["name"]
         if self._carrier.is_busy:
-            return {**end, "outcome": "kernel_died", "message": self._carrier.ended(how)}
+            return {**end, "outcome": "kernel_died", "message": self._carrier.ended(ended)}
         if not self._request:
-            words = f"The kernel {name!r} ended {how} before it was ready; its output says more."
+            words = f"The kernel {name!r} ended {ended} before it was ready; its output says more."
             return {**end, "outcome": "not_started", "message": words}
-        words = f"The kernel {name!r} died while it ran the code: it ended {how}."
+        words = f"The kernel {name!r} died while it ran the code: it ended {ended}."
         if end["signal"] == signal.SIGKILL:
             words += " Perhaps the machine ran out of memory."
         return {**end, "outcome": "kernel_died", "message": words}
@@ -452,39 +462,3 @@ def _received(socket: "zmq.Socket[bytes]") -> list[bytes] | None:
         return socket.recv_multipart(zmq.NOBLOCK)
     except zmq.Again:
         return None
-
-
-def _end(reply: Message) -> Message:
-    """What became of the code, by the kernel's answer."""
-    if reply.get("status") == "ok":
-        return {"outcome": "exited", "exit_code": 0, "signal": None, "message": ""}
-    if reply.get("ename") == "SystemExit":
-        return _exited(str(reply.get("evalue", "")))
-    return _raised(_error_words(reply))
-
-
-def _raised(words: str) -> Message:
-    return {"outcome": "raised", "exit_code": None, "signal": None, "message": words}
-
-
-def _is_success(end: Message) -> bool:
-    return (end["outcome"], end["exit_code"]) == ("exited", 0)
-
-
-def _how(end: Message) -> str:
-    """How a process has ended, for people."""
-    signalled = f"by signal {end['signal']}"
-    return signalled if end["signal"] else f"with exit code {end['exit_code']}"
-
-
-def _exited(value: str) -> Message:
-    """How a Python that is no kernel would have ended: ``sys.exit(value)``."""
-    is_number = value.removeprefix("-").isdigit()
-    code = int(value) & 0xFF if is_number else int(value not in ("", "None"))
-    words = "" if is_number or not code else value[:_MAX_WORDS]
-    return {"outcome": "exited", "exit_code": code, "signal": None, "message": words}
-
-
-def _error_words(reply: Message) -> str:
-    words = f"{reply.get('ename', 'Error')}: {reply.get('evalue', '')}".strip().rstrip(":")
-    return words if len(words) <= _MAX_WORDS else f"{words[:_MAX_WORDS]}…"

@@ -124,6 +124,21 @@ def test_what_child_processes_print_is_there_once(server: LiveServer) -> None:
     assert job["text"] == "from a child\n"
 
 
+def test_children_that_heed_no_request_to_end_do_not_hold_up_the_end(server: LiveServer) -> None:
+    job = ran(
+        server,
+        """
+        import multiprocessing.resource_tracker, subprocess
+        multiprocessing.resource_tracker.ensure_running()
+        stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM INT; echo $$; sleep 600; sleep 600"])
+        print("done")
+        """,
+    )
+    assert (job["state"], "done" in job["text"]) == ("succeeded", True)
+    assert job["ended_at"] - job["started_at"] < 12  # ipykernel by itself waits for twice as long
+    assert not job_processes([job["id"]])
+
+
 def test_rich_outputs_are_kept_with_their_updates(server: LiveServer) -> None:
     job = ran(
         server,
