@@ -15,6 +15,8 @@ from jupyter_tasks.records import Ending, ending
 _log = logging.getLogger(__name__)
 #: As often as people notice, however much happens.
 _EVERY_S = 0.5
+#: Each takes three connections, and code needs descriptors, too. The others wait for a place.
+_AT_ONCE = 50
 TEXT_BYTES = 8192
 #: At its end a job is shown with its pictures, too.
 _ENDED_BYTES = 4 * 1024 * 1024
@@ -34,13 +36,19 @@ class Live:
     def __init__(self) -> None:
         """Begin nothing yet."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     def keep(self, job_id: str, show: Show) -> None:
         """Call ``show`` from the thread, after each change and whatever is printed, to the end."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, name="tasks", daemon=True).start()
-        asyncio.run_coroutine_threadsafe(_keep(job_id, show), self._loop).add_done_callback(_ended)
+        keeping = self._keep_in_turn(job_id, show)
+        asyncio.run_coroutine_threadsafe(keeping, self._loop).add_done_callback(_ended)
+
+    async def _keep_in_turn(self, job_id: str, show: Show) -> None:
+        async with self._places:
+            await _keep(job_id, show)
 
 
 def _ended(keeping: Future[None]) -> None:

@@ -258,6 +258,18 @@ def test_a_cell_rests_while_a_browser_shows_the_job_live(
     assert not [text for text in told if "running" in text and "line" in text]
 
 
+def test_many_waiting_jobs_leave_the_kernel_its_descriptors(
+    start: Callable[[LiveServer], Notebook],
+) -> None:
+    with LiveServer("--TasksExtension.max_running=1") as server:
+        used = "len(os.listdir('/proc/self/fd'))"
+        submit = "get_ipython().run_cell_magic('task', '--shell', 'sleep 600')"
+        told = start(server).text(
+            f"import os\nbefore = {used}\nfor _ in range(100):\n    {submit}._ipython_display_()\nprint({used} - before < 170)"
+        )
+    assert told == "True\n"
+
+
 def test_options_kernels_words_and_jobs_are_completed(notebook: Notebook) -> None:
     assert "--timeout" in notebook.completed("%%task --ti")
     assert "--shell" in notebook.completed("%%task my job --")
