@@ -66,6 +66,7 @@ class ProgressBook:
         self._news = Throttle(loop, _TELL_EVERY_S, tell)
         self._line = b""
         self._bad = 0
+        self._has_reported = False
 
     def report(self, data: bytes) -> None:
         """Take bytes from the report pipe: whole lines count, the rest waits for its end."""
@@ -79,7 +80,12 @@ class ProgressBook:
                 self._take_line(line)
 
     def look_at(self, data: bytes | bytearray, size: int) -> None:
-        """Recognise progress in a piece of output, the beginning of the buffer."""
+        """Recognise progress in a piece of output, the beginning of the buffer.
+
+        Not of a job that reports: the bars of its single steps are not how far it is.
+        """
+        if self._has_reported:
+            return
         found = recognise.output(data, size)
         if found is not None:
             source, told = found
@@ -98,6 +104,7 @@ class ProgressBook:
         except ValueError as error:
             self._complain(str(error))
         else:
+            self._has_reported = True
             self._take(told, "report")
 
     def _take(self, told: Message, source: str) -> None:

@@ -263,6 +263,13 @@ def test_osc_progress_is_recognised(supervised: Supervised) -> None:
     assert (end["progress"]["value"], end["progress"]["source"]) == (0.42, "osc")
 
 
+def test_a_job_that_reports_is_not_taken_by_the_bars_of_its_steps(supervised: Supervised) -> None:
+    # Both go through pipes of their own: what is printed comes when the report has been taken.
+    report = 'echo "7/12 step" > "$JUPYTER_TASKS_REPORT"; sleep 0.3; '
+    end = supervised.run_to_end(report + r"printf 'bar 1%%\rbar 90%%\r'; sleep 0.3")
+    assert (end["progress"]["value"], end["progress"]["source"]) == (7, "report")
+
+
 def test_the_last_progress_is_always_said(supervised: Supervised) -> None:
     supervised.run_to_end('for i in $(seq 100); do echo "$i%" > "$JUPYTER_TASKS_REPORT"; done')
     said = [m["progress"]["value"] for m in supervised.heard if m["say"] == "progress"]
