@@ -5,6 +5,7 @@ nothing. So a slow client costs no memory: it is behind in the files and in the 
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from contextlib import closing
 from dataclasses import dataclass
@@ -169,10 +170,10 @@ class SocketHandler(WebSocketMixin, WebSocketHandler, TasksMixin):
                 await self._snapshot(known, wanted)
             else:
                 await self._catch_up(known, watch, wanted)
-            await self._send({"type": "live", "id": known, "seq": watch.seq})
+            await self._send(_live(known, watch))
             while True:
                 if await self._catch_up(known, watch, wanted):
-                    await self._send({"type": "live", "id": known, "seq": watch.seq})
+                    await self._send(_live(known, watch))
                 await watch.wait()
 
     async def _catch_up(self, stream_id: StreamId, watch: JobWatch, wanted: Filter) -> bool:
@@ -318,3 +319,8 @@ def _id_in(body: bytes) -> StreamId | None:
 
 class _OnlyId(msgspec.Struct):
     id: StreamId | None = None
+
+
+def _live(known: StreamId, watch: JobWatch) -> dict[str, Any]:
+    """All of before has been told; ``now``: clients' clocks may be wrong, and times are ours."""
+    return {"type": "live", "id": known, "seq": watch.seq, "now": time.time()}

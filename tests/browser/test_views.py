@@ -1,5 +1,6 @@
 """What a job's view does beside being live: tabs of its own, and words for what is not there."""
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import expect
@@ -79,3 +80,15 @@ def test_the_keyboard_scrolls_a_text_to_its_end_and_only_then_leaves_it(lab: Sit
     )
     lab.page.keyboard.press("ArrowDown")
     expect(text).not_to_be_focused()
+
+
+def test_the_time_of_a_job_is_the_servers_whatever_the_pages_clock_says(lab: Site) -> None:
+    lab.page.add_init_script(
+        "{ const now = Date.now.bind(Date); Date.now = () => now() + 86_400_000; }"
+    )
+    lab.write(LOAD, "%%task --shell timed\nmkfifo gate; cat gate")
+    lab.open()
+    lab.run(0)
+    lab.run(1)
+    expect(lab.job).to_have_attribute("data-state", "running", timeout=WITHIN_MS)
+    expect(lab.job.locator(".jp-tasks-head-took")).to_have_text(re.compile(r"^(\d+m)?[\d.]+s$"))

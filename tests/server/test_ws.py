@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -73,6 +74,7 @@ async def test_a_watch_begins_with_what_is_there_and_goes_on_live(
 
     assert [job["id"] for job in snapshot["jobs"]] == [before]
     assert (snapshot["type"], snapshot["id"], snapshot["more"]) == ("snapshot", "w", False)
+    assert snapshot["jobs"][0]["ended_at"] <= now["now"] <= time.time()
     job = submit(server, "true", tags=["begin"])
     frames = await up_to_the_end(ws, job)
     assert {frame["type"] for frame in frames} == {"job"}

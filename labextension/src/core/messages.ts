@@ -24,7 +24,13 @@ export type Request =
 
 export type Answer =
   | { readonly type: 'snapshot'; readonly id: string; readonly jobs: readonly Job[]; readonly more: boolean }
-  | { readonly type: 'live'; readonly id: string; readonly seq: number }
+  | {
+      readonly type: 'live';
+      readonly id: string;
+      readonly seq: number;
+      /** By the server's clock; older servers do not tell it. */
+      readonly now?: number;
+    }
   | { readonly type: 'job'; readonly id: string; readonly seq: number; readonly job: Job }
   | {
       readonly type: 'gone';

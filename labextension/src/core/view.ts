@@ -38,6 +38,11 @@ export class JobView {
     return this.job !== null && hasEnded(this.job) && this._reading?.isOver === true;
   }
 
+  /** Seconds since the epoch, by the clock that the job's times are by. */
+  get now(): number {
+    return this._watch.now;
+  }
+
   open(): void {
     this._unwatch ??= this._watch.add(this.id, {
       seen: (job, isAnew) => this._seen(job, isAnew),

@@ -22,6 +22,11 @@ export class JobWatch implements Stream {
     this._link = link;
   }
 
+  /** Seconds since the epoch by the server's clock, which all times of jobs are by: this machine's may be wrong. */
+  get now(): number {
+    return Date.now() / 1000 + this._ahead_s;
+  }
+
   /** Tell of the job from now on; as often as it is asked for, until each has called what is returned. */
   add(job: string, watcher: Watcher): () => void {
     const watchers = this._watchers.get(job) ?? new Set();
@@ -49,6 +54,9 @@ export class JobWatch implements Stream {
         if (!message.more) {
           this._missing.forEach(job => this._tell(job, watcher => watcher.unknown('never')));
         }
+        break;
+      case 'live':
+        this._ahead_s = message.now === undefined ? 0 : message.now - Date.now() / 1000;
         break;
       case 'job':
         this._seen(message.job, false);
@@ -97,4 +105,5 @@ export class JobWatch implements Stream {
   private readonly _watchers = new Map<string, Set<Watcher>>();
   private _missing = new Set<string>();
   private _isAsking = false;
+  private _ahead_s = 0;
 }

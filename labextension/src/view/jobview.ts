@@ -149,7 +149,7 @@ export class JobWidget extends Panel {
     this.node.dataset['state'] = MISSING[this._view.missing ?? ''] ?? job?.state ?? 'loading';
     this.node.dataset['live'] = String(link.isLive && job !== null && this._view.missing === null);
     this.node.dataset['complete'] = String(isComplete);
-    this._head.draw(this._view.missing === null ? job : null, this._isBusy, Date.now() / 1000);
+    this._head.draw(this._view.missing === null ? job : null, this._isBusy, this._view.now);
     this._head.tell(this._words());
     const isCompact = job !== null && hasEnded(job) && job.state !== 'failed';
     this._output.draw(outputs.blocks, { isCompact, isTrusted: this._isTrusted });
@@ -162,7 +162,7 @@ export class JobWidget extends Panel {
   private _tick(isTicking: boolean): void {
     if (isTicking && this._ticking === undefined) {
       this._ticking = window.setInterval(
-        () => this._head.tick(this._view.job, Date.now() / 1000),
+        () => this._head.tick(this._view.job, this._view.now),
         TICK_MS
       );
     } else if (!isTicking) {
