@@ -92,3 +92,17 @@ def test_the_time_of_a_job_is_the_servers_whatever_the_pages_clock_says(lab: Sit
     lab.run(1)
     expect(lab.job).to_have_attribute("data-state", "running", timeout=WITHIN_MS)
     expect(lab.job.locator(".jp-tasks-head-took")).to_have_text(re.compile(r"^(\d+m)?[\d.]+s$"))
+
+
+def test_the_keyboard_alone_cancels_and_kills(lab: Site) -> None:
+    lab.write(LOAD, "%%task --shell stubborn\ntrap '' INT TERM\necho ready\nsleep 600\nsleep 600")
+    lab.open()
+    lab.run(0)
+    lab.run(1)
+    expect(lab.job).to_contain_text("ready", timeout=WITHIN_MS)
+    lab.job.get_by_role("button", name="Cancel").focus()
+    lab.page.keyboard.press("Enter")
+    expect(lab.job.get_by_role("button", name="Kill")).to_be_focused()
+    lab.page.keyboard.press("Enter")
+    expect(lab.job).to_have_attribute("data-state", "cancelled", timeout=WITHIN_MS)
+    expect(lab.job.locator(".jp-tasks-head-id")).to_be_focused()

@@ -64,10 +64,11 @@ export class HeadView extends Widget {
     this._cancel.title = isAsked
       ? 'It was asked to end, and has time for that. Press again to end it at once'
       : 'Ask the job to end; pressed a second time, it is killed at once';
-    this._cancel.hidden = job === null || isEnded;
-    this._restart.hidden = !isEnded;
+    this._show(this._cancel, job !== null && !isEnded);
+    this._show(this._restart, isEnded);
     this._open.hidden = job === null || !this._canOpen;
-    this._cancel.disabled = this._restart.disabled = isBusy;
+    // Not disabled: that would take the keyboard away, which is to press it again.
+    this._cancel.ariaDisabled = this._restart.ariaDisabled = String(isBusy);
     say(this._message, job ? plain(job.message) : '');
   }
 
@@ -88,6 +89,15 @@ export class HeadView extends Widget {
   /** Say what is wrong; nothing for nothing. */
   tell(words: string): void {
     say(this._words, words);
+  }
+
+  /** A button that goes leaves the keyboard to one that does no harm. */
+  private _show(button: HTMLButtonElement, isShown: boolean): void {
+    const isLeft = !isShown && button === document.activeElement;
+    button.hidden = !isShown;
+    if (isLeft) {
+      this._id.focus({ preventScroll: true });
+    }
   }
 
   private readonly _canOpen: boolean;

@@ -103,6 +103,9 @@ export class JobWidget extends Panel {
   }
 
   private async _act(action: Action): Promise<void> {
+    if (this._isBusy) {
+      return;
+    }
     this._isBusy = true;
     this._say('');
     this._draw();
