@@ -73,7 +73,7 @@ def html(job: Wire, tail: str, now: float, pictures: Sequence[str] = ()) -> str:
     if job["message"]:
         parts.append(f"<div>{escape(words.plain(job['message']))}</div>")
     if shown := last_lines(tail):
-        parts.append(f'<pre style="margin: 0.3em 0">{escape(shown)}</pre>')
+        parts.append(f'<pre style="font-family: monospace; margin: 0.3em 0">{escape(shown)}</pre>')
     parts += [f'<div><img src="{escape(url)}" style="max-width: 100%"></div>' for url in pictures]
     return "".join([*parts, "</div>"])
 

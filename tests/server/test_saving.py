@@ -1,6 +1,7 @@
 """Notebooks that are saved through a real server tell the truth about the jobs that they show."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,14 @@ def test_a_saved_notebook_says_how_its_jobs_have_ended(server: LiveServer) -> No
     assert text_of(other) == "mine"
     assert "failed (exit 3)" in text_of(second)
     assert "it broke" in text_of(second, "text/html")
+
+
+def test_columns_stand_below_each_other_in_an_export_too(server: LiveServer) -> None:
+    job = submit(server, "printf '%4d\\n' 1 1000")
+    until(server, job)
+    [output] = saved(server, display(bundle(job)))
+    (manner,) = re.findall(r'<pre style="([^"]*)">   1\n1000</pre>', text_of(output, "text/html"))
+    assert "font-family: monospace" in manner
 
 
 def test_what_is_true_already_is_left_as_it_is(server: LiveServer) -> None:
