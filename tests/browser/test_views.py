@@ -62,6 +62,14 @@ def test_a_long_text_waits_behind_a_line_once_the_job_has_ended(lab: Site) -> No
     expect(lab.job.locator("pre > div").last).to_be_visible()
 
 
+def test_a_view_of_its_own_hides_no_text(lab: Site) -> None:
+    shown(lab, "%%task --shell long\nseq 1000")
+    lab.job.get_by_role("button", name="Open").click()
+    full = lab.page.locator(".jp-tasks-mod-full")
+    expect(full).to_have_attribute("data-complete", "true", timeout=WITHIN_MS)
+    expect(full.locator("pre > div").last).to_be_visible()
+
+
 def test_the_keyboard_scrolls_a_text_to_its_end_and_only_then_leaves_it(lab: Site) -> None:
     shown(lab, "%%task --shell long\nseq 1000; exit 1")
     lab.job.get_by_role("button", name="Open").focus()

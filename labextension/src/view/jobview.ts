@@ -154,7 +154,9 @@ export class JobWidget extends Panel {
     this.node.dataset['complete'] = String(isComplete);
     this._head.draw(this._view.missing === null ? job : null, this._isBusy, this._view.now);
     this._head.tell(this._words());
-    const isCompact = job !== null && hasEnded(job) && job.state !== 'failed';
+    // Who opens a job in a view of its own wants to see it all.
+    const isInCell = this._options.open !== null;
+    const isCompact = isInCell && job !== null && hasEnded(job) && job.state !== 'failed';
     this._output.draw(outputs.blocks, { isCompact, isTrusted: this._isTrusted });
     this._tick(job?.state === 'running' && this._isSeen);
     this._hasHead ||= job !== null;
