@@ -12,6 +12,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PYTHON ?=
 TESTS ?= tests
+# Most tests wait for other processes: two files at a time leave a processor of two idle for a third of the time.
+WORKERS ?= 2
+PYTEST = -m pytest --numprocesses $(WORKERS) --dist loadfile
 COVERAGE ?=
 BENCHMARKS ?= tests/benchmarks
 ready = $(VENV)/.ready-$(1)
@@ -35,12 +38,12 @@ demo: $(call ready,demo) ## Run the first notebook, then a sweep with a crash of
 	@$(BIN)/python notebooks/demo/demo.py
 
 test: $(if $(COVERAGE),cov,$(VENV)/.built) ## Run all tests (with COVERAGE=1: as make cov)
-	@$(if $(COVERAGE),,$(BIN)/python -m pytest $(TESTS))
+	@$(if $(COVERAGE),,$(BIN)/python $(PYTEST) $(TESTS))
 
 # What a process that was killed has written half cannot be combined and stays behind.
 cov: $(VENV)/.built ## Run all tests and measure coverage, subprocesses included; fails below 90 %
 	@$(BIN)/python -m coverage erase
-	@status=0; JUPYTER_TASKS_COVERAGE=1 $(BIN)/python -m coverage run -m pytest $(TESTS) || status=$$?; \
+	@status=0; JUPYTER_TASKS_COVERAGE=1 $(BIN)/python -m coverage run $(PYTEST) $(TESTS) || status=$$?; \
 	$(BIN)/python -m coverage combine --quiet; \
 	rm -f .coverage.*; \
 	$(BIN)/python -m coverage report --fail-under=90; exit $$status

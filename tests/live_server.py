@@ -7,6 +7,7 @@ whatever is left of all that, found by the mark that every process inherits.
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,12 +28,18 @@ REPOSITORY = Path(__file__).parent.parent
 _MARK = "JUPYTER_TASKS_RUNTIME_DIR"
 
 
+#: Below those that the system gives away; each worker of a test run has a range of its own.
+_FIRST_PORT, _PORTS = 20_000, 2_000
+
+
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nobody listens on at the moment, and no other worker will take."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 5
+    while True:
+        port = _FIRST_PORT + worker * _PORTS + random.randrange(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class LiveServer:
