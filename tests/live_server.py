@@ -32,6 +32,11 @@ _MARK = "JUPYTER_TASKS_RUNTIME_DIR"
 _FIRST_PORT, _PORTS = 20_000, 2_000
 
 
+#: Extensions that are here for some tests alone; the first two start programs of their own.
+_NEVER = ("jupyter_lsp", "jupyter_server_terminals")
+_OTHERS = (*_NEVER, "jupyterlab", "notebook", "notebook_shim")
+
+
 def free_port() -> int:
     """Return a loopback port that nobody listens on at the moment, and no other worker will take."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 5
@@ -211,7 +216,8 @@ class LiveServer:
         return self.home / "data" / "jupyter_tasks"
 
     def _command(self) -> list[str]:
-        extensions = {"jupyter_tasks": self.extension, "jupyter_server_terminals": False}
+        others = _OTHERS if self.app == "jupyter_server" else _NEVER
+        extensions = {"jupyter_tasks": self.extension, **dict.fromkeys(others, False)}
         return [
             *(self.python, "-m", self.app, "--no-browser", "--allow-root"),
             f"--ServerApp.jpserver_extensions={extensions}",

@@ -33,6 +33,8 @@ _PYTHONS: dict[int, Any] = {
     signal.SIGXFSZ: signal.SIG_IGN,
 }
 _NO_FOLDER = 1
+#: Of multiprocessing's own key.
+_KEY_BYTES = 32
 _OOM_SCORE = "/proc/self/oom_score_adj"
 
 
@@ -125,10 +127,14 @@ def _launcher() -> str:
 
 
 def _renew_what_was_drawn_at_import() -> None:
-    """Random numbers and times that a module takes when it is loaded are this process's own.
+    """Random numbers, times and folders that a module takes when it is loaded are this process's own.
 
     ``random`` sees to itself after a fork.
     """
+    processes: Any = sys.modules.get("multiprocessing.process")
+    if processes is not None:  # something in this environment loads it with every Python
+        processes.ORIGINAL_DIR = os.getcwd()
+        processes.current_process().authkey = os.urandom(_KEY_BYTES)
     main = threading.main_thread()
     main._set_native_id()  # type: ignore[attr-defined]  # noqa: SLF001
     is_exact = isinstance(getattr(logging, "_startTime", 0.0), int)
