@@ -12,6 +12,8 @@ from typing import Any
 
 from tornado.ioloop import IOLoop
 
+from jupyter_tasks import posix
+
 Message = dict[str, Any]
 
 _log = logging.getLogger(__name__)
@@ -90,7 +92,7 @@ class Channel:
     def _receive(self) -> None:
         while self._sock is not None:
             try:
-                datagram = self._sock.recv(_MAX_DATAGRAM_BYTES)
+                datagram = posix.receive(self._sock, _MAX_DATAGRAM_BYTES)
             except BlockingIOError:
                 return
             except OSError:

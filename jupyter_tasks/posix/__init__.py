@@ -12,6 +12,7 @@ from jupyter_tasks.posix.files import (
     private_dir,
     read_cached,
     read_file,
+    receive,
 )
 from jupyter_tasks.posix.guise import show_as
 from jupyter_tasks.posix.identity import (
@@ -63,6 +64,7 @@ __all__ = [
     "private_dir",
     "read_cached",
     "read_file",
+    "receive",
     "release_lock",
     "rss_bytes",
     "send_signal",

@@ -77,6 +77,18 @@ def connect_control(path: str) -> socket.socket:
     return sock
 
 
+def receive(sock: socket.socket, max_bytes: int) -> bytes:
+    """The next datagram of a SOCK_SEQPACKET socket; empty at its end. Raises OSError as ``recv`` does.
+
+    Where the other side went without having read all we said, Linux first tells that, once, and
+    then what it had said before (unix(7), ECONNRESET): its last words are not lost.
+    """
+    try:
+        return sock.recv(max_bytes)
+    except ConnectionResetError:
+        return sock.recv(max_bytes)
+
+
 def read_cached(fd: int, buffer: bytearray | memoryview, offset: int) -> int | None:
     """Read what is in the page cache; None where the disk would have to be waited for.
 

@@ -154,6 +154,7 @@ _WORDS: Final = {
     sqlite3.SQLITE_BUSY: "is held by another process at the moment; try again in a second.",
     sqlite3.SQLITE_LOCKED: "is held by another process at the moment; try again in a second.",
     sqlite3.SQLITE_READONLY: "may not be written: check the modes of the file and of its folder.",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that it is there, and the modes of its folder.",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that it is there, the modes of its folder, and "
+    "how many files this process may have open.",
     sqlite3.SQLITE_PERM: "may not be opened: check the modes of the file and of its folder.",
 }

@@ -89,7 +89,7 @@ class Peer:
     def _receive(self) -> None:
         """Take one datagram: where there are more, the loop comes again."""
         try:
-            datagram = self._sock.recv(_MAX_DATAGRAM_BYTES)
+            datagram = posix.receive(self._sock, _MAX_DATAGRAM_BYTES)
         except BlockingIOError:
             return
         except OSError:

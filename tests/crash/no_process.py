@@ -5,6 +5,7 @@ takes a byte for each. So it is where a container's limit of processes is reache
 """
 
 import errno
+import fcntl
 import os
 import sys
 
@@ -14,9 +15,15 @@ def main() -> None:
     call, times, path = sys.argv[1:4]
     count = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
+    def takes_one() -> bool:
+        fcntl.lockf(count, fcntl.LOCK_EX)
+        try:
+            return os.fstat(count).st_size < int(times) and os.write(count, b".") == 1
+        finally:
+            fcntl.lockf(count, fcntl.LOCK_UN)
+
     def audit(event: str, _: tuple[object, ...]) -> None:
-        if event == call and os.fstat(count).st_size < int(times):
-            os.write(count, b".")
+        if event == call and takes_one():
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     sys.addaudithook(audit)

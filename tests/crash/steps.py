@@ -1,7 +1,7 @@
 """Counts a process's durable steps and kills it at the Nth: for launchers, never for the product.
 
 A step is a change of a file below the given folders, a socket bound there, a process started, a word
-to a supervisor or fork server, and each side of a commit.
+to a supervisor or fork server, and each side of a commit of something written.
 """
 
 import os
@@ -55,8 +55,12 @@ class Steps:
 
 def _tell_commits(steps: Steps) -> None:
     class Connection(sqlite3.Connection):
+        changes_before = 0
+
         def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
-            if sql != "COMMIT":
+            if sql.startswith("BEGIN"):
+                self.changes_before = self.total_changes
+            if sql != "COMMIT" or self.total_changes == self.changes_before:
                 return super().execute(sql, *args)
             steps.take("before a commit")
             done = super().execute(sql, *args)

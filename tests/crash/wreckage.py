@@ -61,11 +61,21 @@ def is_there(server: LiveServer) -> bool:
 
 
 def all_jobs(server: LiveServer) -> dict[str, dict[str, Any]]:
-    """Every job of the server by its id."""
+    """Every job of the server by its id; fails where the server does not tell."""
+    found = _told(server)
+    assert found is not None
+    return found
+
+
+def _told(server: LiveServer) -> dict[str, dict[str, Any]] | None:
+    """Every job of the server by its id; None where it says that it cannot read them now."""
     found: dict[str, dict[str, Any]] = {}
     after = ""
     while True:
-        _, page = server.ask("GET", f"tasks/api/jobs?limit=500{after}")
+        status, page = server.ask("GET", f"tasks/api/jobs?limit=500{after}")
+        if status == 503:
+            return None
+        assert status == 200, page
         found |= {job["id"]: job for job in page["jobs"]}
         if page["next"] is None:
             return found
@@ -76,8 +86,9 @@ def all_ended(server: LiveServer, *, within_s: float = 30) -> dict[str, dict[str
     """Wait until every job has ended; the jobs."""
 
     def ended() -> dict[str, dict[str, Any]] | None:
-        jobs = all_jobs(server)
-        return jobs if all(job["state"] in ENDED for job in jobs.values()) else None
+        jobs = _told(server)
+        has_ended = jobs is not None and all(job["state"] in ENDED for job in jobs.values())
+        return jobs if has_ended else None
 
     found = eventually(ended, within_s=within_s, what="every job has ended")
     assert found is not None
