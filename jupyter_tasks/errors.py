@@ -23,7 +23,12 @@ TasksError
     └── NoServer               (clients) no running server could be found          503
 """
 
-from typing import Any, ClassVar
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class TasksError(Exception):
@@ -163,6 +168,17 @@ class NoSpace(ServerError):
 
     code = "no_space"
     status = 507
+
+
+@contextmanager
+def told_if_full(words: str) -> Iterator[None]:
+    """Raise NoSpace with these words where the system says that a disk has no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace(words) from error
+        raise
 
 
 class NoServer(ServerError):

@@ -14,20 +14,18 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from jupyter_tasks import attempt
-from jupyter_tasks.errors import BadMessage, NoSpace, StoreUnavailable, shortened
+from jupyter_tasks.errors import BadMessage, StoreUnavailable, shortened, told_if_full
 from jupyter_tasks.model import CodeSpec, Job
-
-_T = TypeVar("_T")
 
 #: What no job took is removed after a day.
 _KEPT_S: Final = 24 * 3600.0
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL: Final = "The disk with the jobs is full: there is no room for these values. Free some space, and try again."
 _FOLDER: Final = "inputs"
 _MARKS: Final = "taken"
 _PART: Final = ".part"
@@ -71,7 +69,7 @@ class Upload:
 
     def finish(self) -> Taken | None:
         """Put it in its place, on disk; None where it was dropped. Raises NoSpace or OSError."""
-        with self._lock, _told():
+        with self._lock, told_if_full(_FULL):
             if self._failure is not None:
                 raise self._failure
             if self._is_over:
@@ -143,7 +141,7 @@ class Inputs:
             yield
             return
         try:
-            await _in_thread(self._mark, wanting)
+            await asyncio.to_thread(self._mark, wanting)
             yield
         finally:
             await self._see_to([job.id for job in wanting], is_over=True)
@@ -151,14 +149,14 @@ class Inputs:
     async def sweep(self) -> None:
         """Finish what a crash has cut short, and remove what nobody has taken for a day."""
         try:
-            marks = await _in_thread(self._remove_old)
+            marks = await asyncio.to_thread(self._remove_old)
             await self._see_to([mark.name for mark in marks], is_over=False)
         except OSError as error:
             self._log.warning("Failed to remove old uploads; trying again later: %s", error)
 
     def _mark(self, jobs: Sequence[Job]) -> None:
         marks = _marks(self._state_dir)
-        with _told():
+        with told_if_full(_FULL):
             _make(marks)
             for job in jobs:
                 try:
@@ -181,9 +179,9 @@ class Inputs:
                 self._log.warning("Failed to look after the values of job %s: %s", job_id, error)
                 return  # the next upload, or the next start, looks again
             if is_known:
-                await _in_thread(settle, self._state_dir, job_id)
+                await asyncio.to_thread(settle, self._state_dir, job_id)
             else:
-                await _in_thread(self._unmark, job_id, 0.0 if is_over else _KEPT_S)
+                await asyncio.to_thread(self._unmark, job_id, 0.0 if is_over else _KEPT_S)
 
     def _unmark(self, job_id: str, older_than_s: float) -> None:
         mark = _marks(self._state_dir) / job_id
@@ -273,20 +271,3 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace(
-                "The disk with the jobs is full: there is no room for these values. Free some space, "
-                "and try again."
-            ) from error
-        raise
-
-
-async def _in_thread(call: Callable[..., _T], *args: object) -> _T:
-    return await asyncio.get_running_loop().run_in_executor(None, call, *args)

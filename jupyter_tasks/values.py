@@ -4,22 +4,21 @@ A line of JSON tells which Python has written the file and what the values are c
 bytes that cloudpickle makes of them. To read those runs code: clients and kernels do it, no server.
 """
 
-import errno
 import json
 import os
 import pickle
 import platform
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, MutableMapping
 from keyword import iskeyword
 from pathlib import Path
 from typing import IO, Any, Final
 
-from jupyter_tasks.errors import BadValue, NoSpace
+from jupyter_tasks.errors import BadValue, told_if_full
 
 _HEADER_BYTES: Final = 64 * 1024
 _MAX_WORDS: Final = 300
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: What is said of a disk without room.
+FULL: Final = "The disk is full: there is no room for the values of the job."
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 #: What can be done about a value that cannot go there.
 _REMEDIES: Final = {
@@ -106,7 +105,7 @@ def take_out(path: str, names: Iterable[str]) -> None:
     values = chosen(names, _namespace(), "is not set at the end of the code")
     part = Path(f"{path}.part")
     try:
-        with told_if_full(), os.fdopen(os.open(part, _NEW, 0o600), "wb") as file:
+        with told_if_full(FULL), os.fdopen(os.open(part, _NEW, 0o600), "wb") as file:
             pack(values, file, where="out of the job")
             file.flush()
             os.fsync(file.fileno())
@@ -121,19 +120,6 @@ def _namespace() -> MutableMapping[str, Any]:
 
     namespace: MutableMapping[str, Any] = get_ipython().user_ns
     return namespace
-
-
-@contextmanager
-def told_if_full() -> Iterator[None]:
-    """Say so in words where the disk has no room."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace(
-                "The disk is full: there is no room for the values of the job."
-            ) from error
-        raise
 
 
 # -- small parts -----------------------------------------------------------------------------------

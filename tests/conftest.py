@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.needed import missing
+from tests.stream_client import Pipe
+
 os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
 # What a terminal can do is said by the tests that are about it, not by where they run.
 os.environ["TERM"] = "xterm-256color"
@@ -24,6 +27,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[Pipe]:
+    """What a job prints, in the test's hands."""
+    pipe = Pipe(tmp_path / "pipe")
+    yield pipe
+    pipe.close()
+
+
+@pytest.fixture(scope="session")
+def oldest() -> str:
+    """An interpreter with the oldest JupyterLab, Notebook and ipykernel that are supported."""
+    python = os.environ.get("JUPYTER_TASKS_OLDEST", ".venv-oldest/bin/python")
+    if not Path(python).exists():
+        missing("environment with the oldest JupyterLab", "Make it: make .venv-oldest/.ready")
+    return str(Path(python).absolute())
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from jupyter_tasks.client import calls
 from jupyter_tasks.client.calls import JobOptions, Wire
 from jupyter_tasks.client.connection import Session, ask
 from jupyter_tasks.client.core import Flow, Request, Stream, decoded
-from jupyter_tasks.errors import NoResult
+from jupyter_tasks.errors import NoResult, told_if_full
 
 _OCTETS: Final = {"Content-Type": "application/octet-stream"}
 #: The server answers once all of it is on its disk.
@@ -31,7 +31,7 @@ def packed(inputs: Mapping[str, Any] | None) -> Iterator[str | None]:
         return
     values.must_be_names(inputs, "inputs")
     with NamedTemporaryFile(prefix="jupyter-tasks-", suffix=".pkl") as file:
-        with values.told_if_full():
+        with told_if_full(values.FULL):
             values.pack(inputs, file, where="into the job")
             file.flush()
         yield file.name

@@ -8,7 +8,7 @@ import os
 from typing import Final
 
 from jupyter_tasks.output import segments
-from jupyter_tasks.records import record_size
+from jupyter_tasks.records import last_boundary, record_size
 
 _WINDOWS_BYTES: Final = (256 * 1024, 8 * 1024 * 1024)
 _ENOUGH_BYTES: Final = 32 * 1024
@@ -39,22 +39,20 @@ def _last_of(fd: int) -> bytes:
     for window in _WINDOWS_BYTES:
         begin = max(0, size - window)
         data = os.pread(fd, size - begin, begin)
-        start = 0 if begin == 0 else _first_record(data)
-        if start is not None:
-            found = data[start : _end(data, start)]
+        found = data[: last_boundary(data)] if begin == 0 else _last_run(data)
         if begin == 0 or len(found) >= _ENOUGH_BYTES:
             break
     return found
 
 
-def _first_record(data: bytes) -> int | None:
-    """Where the first record starts from which others follow without a break, up to the end."""
+def _last_run(data: bytes) -> bytes:
+    """The records from the first on from which others follow without a break, up to the end."""
     at = data.find(_START)
     while at >= 0:
-        if _end(data, at + 1) is not None:
-            return at + 1
+        if (end := _end(data, at + 1)) is not None:
+            return data[at + 1 : end]
         at = data.find(_START, at + 1)
-    return None
+    return b""
 
 
 def _end(data: bytes, start: int) -> int | None:

@@ -1,8 +1,9 @@
 """Values of jobs: uploads for jobs to come, and what the code of a job has left. Nothing is unpickled."""
 
+import asyncio
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, cast
+from collections.abc import Awaitable
+from typing import Final, cast
 
 from jupyter_server.auth import Authorizer
 from jupyter_server.utils import ensure_async
@@ -18,7 +19,6 @@ from jupyter_tasks.inputs import Inputs, Upload
 from jupyter_tasks.messages import AttemptQuery
 from jupyter_tasks.model import Attempt, CodeSpec, Job, State
 
-T = TypeVar("T")
 #: Written together: each piece takes the way to a thread and back.
 _PIECE_BYTES: Final = 1024 * 1024
 
@@ -55,7 +55,7 @@ class InputsHandler(TasksHandler):
             return None
         if self._body_size > self.max_body_bytes:
             upload, self._upload = self._upload, None
-            return _in_thread(upload.drop)
+            return asyncio.to_thread(upload.drop)
         self._body += chunk
         return self._write(self._upload) if len(self._body) >= _PIECE_BYTES else None
 
@@ -69,7 +69,7 @@ class InputsHandler(TasksHandler):
         if not self._body_size:
             raise BadMessage("The body is empty; it should be the values.")
         await self._write(upload)
-        taken = await _in_thread(upload.finish)
+        taken = await asyncio.to_thread(upload.finish)
         if taken is not None:  # else nobody listens any more
             self.reply(messages.Inputs(taken.id, taken.size_bytes), 201)
 
@@ -85,7 +85,7 @@ class InputsHandler(TasksHandler):
 
     async def _write(self, upload: Upload) -> None:
         piece, self._body = self._body, bytearray()
-        await _in_thread(upload.write, piece)
+        await asyncio.to_thread(upload.write, piece)
 
     def _drop(self) -> None:
         upload, self._upload = self._upload, None
@@ -119,7 +119,7 @@ class ResultHandler(FilesHandler):
         tried = await self._attempt(job, number)
         if tried.state is not State.SUCCEEDED:
             raise _not_there(job, tried)
-        descriptor = await _in_thread(open_below, folder, attempt.RESULT_FILE)
+        descriptor = await asyncio.to_thread(open_below, folder, attempt.RESULT_FILE)
         if descriptor is None:
             raise NoResult(f"The result of job {job.id} has been removed.", job=job.id)
         await self.send(descriptor, f"{job.id}.pkl")
@@ -148,7 +148,3 @@ _ENDS: Final = {
     State.CANCELLED: "was cancelled",
     State.LOST: "was lost",
 }
-
-
-async def _in_thread(call: Callable[..., T], *args: object) -> T:
-    return await IOLoop.current().run_in_executor(None, call, *args)

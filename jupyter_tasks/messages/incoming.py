@@ -91,7 +91,7 @@ class CodeSpecMessage(Message, tag_field="kind", tag="code"):
     """
 
     source: str
-    kernel: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | None = None
+    kernel: Annotated[str, Meta(max_length=MAX_NAME)] | None = None
     python: Path | None = None
     inputs: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     outputs: Annotated[list[Variable], Meta(max_length=100)] = []
@@ -106,6 +106,7 @@ class CodeSpecMessage(Message, tag_field="kind", tag="code"):
             raise ValueError(
                 f"`source` must be no longer than {MAX_SOURCE_BYTES} bytes; put it in a file"
             )
+        self.kernel = self.kernel or None  # so it goes out where an interpreter was named
         if self.python is not None and not _PYTHON.fullmatch(self.python):
             raise ValueError("`python` must be the full path of an interpreter")
         if self.python is not None and self.kernel is not None:

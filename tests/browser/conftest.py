@@ -5,7 +5,6 @@ that is a failure. JUPYTER_TASKS_OLDEST names the interpreter of an environment 
 JupyterLab, Notebook and ipykernel that are supported (``make .venv-oldest/.ready``).
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.site import Site, front_end
 from tests.live_server import LiveServer
+from tests.needed import missing
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _OPTIONS = (
@@ -34,14 +34,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(180))
-
-
-def missing(what: str, remedy: str) -> None:
-    """Skip the test, or fail where everything has to be there."""
-    words = f"There is no {what} here. {remedy}"
-    if os.environ.get("JUPYTER_TASKS_BROWSER") == "required":
-        pytest.fail(words)
-    pytest.skip(words)
 
 
 @pytest.fixture(autouse=True)
@@ -75,16 +67,6 @@ def page(chromium: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert not [words for words in wrong if "labextensions/jupyter-tasks" in words]
-
-
-@pytest.fixture(scope="session")
-def oldest() -> str:
-    python = os.environ.get("JUPYTER_TASKS_OLDEST") or str(
-        Path(".venv-oldest/bin/python").absolute()
-    )
-    if not Path(python).exists():
-        missing("environment with the oldest JupyterLab", "Make it: make .venv-oldest/.ready")
-    return python
 
 
 @pytest.fixture(scope="module")

@@ -93,13 +93,6 @@ def server() -> Iterator[LiveServer]:
         yield server
 
 
-@pytest.fixture
-def pipe(tmp_path: Path) -> Iterator[Pipe]:
-    pipe = Pipe(tmp_path / "pipe")
-    yield pipe
-    pipe.close()
-
-
 def counted(start: int, end: int) -> bytes:
     return b"".join(b"%d\n" % number for number in range(start, end))
 

@@ -34,18 +34,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def oldest() -> str:
-    """An interpreter with the oldest ipykernel that is supported (see tests/browser)."""
-    named = os.environ.get("JUPYTER_TASKS_OLDEST")
-    python = named or str(Path(".venv-oldest/bin/python").absolute())
-    if not Path(python).exists():
-        if os.environ.get("JUPYTER_TASKS_BROWSER") == "required":
-            pytest.fail("There is no environment with the oldest ipykernel here.")
-        pytest.skip("No environment with the oldest ipykernel: make .venv-oldest/.ready")
-    return python
-
-
 def test_bash_runs_and_prints(server: LiveServer) -> None:
     job = ran(server, "for i in 1 2 3; do echo line $i; done\necho oops >&2", kernel="bash")
     assert job["state"] == "succeeded", job["message"]

@@ -24,13 +24,6 @@ def server() -> Iterator[LiveServer]:
         yield server
 
 
-@pytest.fixture
-def pipe(tmp_path: Path) -> Iterator[Pipe]:
-    pipe = Pipe(tmp_path / "pipe")
-    yield pipe
-    pipe.close()
-
-
 def body(server: LiveServer, path: str) -> tuple[bytes, dict[str, str]]:
     with get(server, path) as answer:
         return answer.read(), {name.lower(): value for name, value in answer.headers.items()}

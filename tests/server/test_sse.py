@@ -3,7 +3,6 @@
 import urllib.error
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +15,6 @@ from tests.stream_client import ENDED, Pipe, events, get, submit, until
 def server() -> Iterator[LiveServer]:
     with LiveServer() as server:
         yield server
-
-
-@pytest.fixture
-def pipe(tmp_path: Path) -> Iterator[Pipe]:
-    pipe = Pipe(tmp_path / "pipe")
-    yield pipe
-    pipe.close()
 
 
 def up_to_the_end(stream: Iterator[dict[str, Any]], job: str) -> list[dict[str, Any]]:

@@ -29,13 +29,6 @@ def ws(server: LiveServer, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterat
     jp_asyncio_loop.run_until_complete(context.__aexit__(None, None, None))
 
 
-@pytest.fixture
-def pipe(tmp_path: Path) -> Iterator[Pipe]:
-    pipe = Pipe(tmp_path / "pipe")
-    yield pipe
-    pipe.close()
-
-
 async def live(ws: Socket, stream_id: str | int = "w", **filter_: Any) -> list[dict[str, Any]]:
     """Begin a watch; all frames up to and with "live"."""
     await ws.send(type="watch", id=stream_id, filter=filter_)
