@@ -4,13 +4,18 @@ TasksError
 ├── CallerError                you asked for something that cannot be              4xx
 │   ├── BadMessage             not valid JSON, unknown field, wrong type or value  400
 │   ├── BadValue               a variable that cannot go into a job, or out of it  400
+│   ├── BadFields              arguments that a task does not take                 400
+│   ├── BadTask                a task that cannot be: its fields, its name         400
 │   ├── NotAllowed             not yours to do                                     403
 │   ├── NoSuchThing            no such job, artifact or route                      404
 │   │   └── NoResult           the job has no values to give: not yet, or never
 │   ├── Conflict               the thing's state forbids it                        409
 │   │   ├── IllegalTransition  this event cannot happen in this state
 │   │   ├── StaleVersion       somebody else changed the job first
-│   │   └── DuplicateKey       the idempotency key was used for another request
+│   │   ├── DuplicateKey       the idempotency key was used for another request
+│   │   ├── NameTaken          a task of that name exists
+│   │   └── NotConfirmed       a dangerous task was asked for without a word that it is meant
+│   ├── NotAcceptable          no form of the answer is one that the caller takes  406
 │   ├── TooLarge               the body or the answer is larger than allowed       413
 │   └── BadCursor              no record starts at this cursor                     416
 └── ServerError                ours, or our surroundings'                          5xx
@@ -63,6 +68,18 @@ class BadValue(CallerError):
     code = "bad_value"
 
 
+class BadFields(CallerError):
+    """Some of the arguments are not what the task takes."""
+
+    code = "bad_fields"
+
+
+class BadTask(CallerError):
+    """This cannot be a task."""
+
+    code = "bad_task"
+
+
 class NotAllowed(CallerError):
     """You may not do this."""
 
@@ -106,6 +123,25 @@ class DuplicateKey(Conflict):
     """This idempotency key was used for another request; use a new key."""
 
     code = "duplicate_key"
+
+
+class NameTaken(Conflict):
+    """A task of this name exists; choose another name, or remove that one first."""
+
+    code = "exists"
+
+
+class NotConfirmed(Conflict):
+    """This task is dangerous; say that it is meant."""
+
+    code = "not_confirmed"
+
+
+class NotAcceptable(CallerError):
+    """There is no form of this answer that the request accepts."""
+
+    code = "not_acceptable"
+    status = 406
 
 
 class TooLarge(CallerError):
