@@ -130,6 +130,8 @@ class TasksExtension(ExtensionApp):
         assert self.serverapp is not None
         contents: Any = self.serverapp.contents_manager
         contents.register_pre_save_hook(self._before_save)
+        # Kernels, terminals and jobs inherit it: from there curl or any language reaches this server.
+        os.environ[posix.SOCKET_VARIABLE] = str(self._place.socket)
 
     def initialize_handlers(self) -> None:
         """Put a gate where our routes will be."""
@@ -152,6 +154,7 @@ class TasksExtension(ExtensionApp):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        os.environ.pop(posix.SOCKET_VARIABLE, None)
         if self._engine is not None:
             await self._engine.close()
         elif self._post is not None:

@@ -44,6 +44,7 @@ def find(environ: Mapping[str, str], url: str | None, token: str | None) -> list
     found = [
         *_of_ancestors(environ, files),
         *_of_hub(environ, files),
+        *_of_variable(environ),
         *(file.server for file in files),
         *_sockets(),
     ]
@@ -142,6 +143,15 @@ def _of_hub(environ: Mapping[str, str], files: list[RuntimeFile]) -> Iterator[Se
     for file in files:
         if prefix and token and file.base_url.rstrip("/") == prefix.rstrip("/"):
             yield _with_token(file.server, token)
+
+
+def _of_variable(environ: Mapping[str, str]) -> Iterator[Server]:
+    """The server that started what has started us: jobs and what they start have its socket's path."""
+    from jupyter_tasks import posix  # noqa: PLC0415 - not for --help
+
+    path = environ.get(posix.SOCKET_VARIABLE)
+    if path and _is_private(Path(path).parent) and _is_listened_on(path):
+        yield Server(url="http://localhost/", socket=path, found_by=posix.SOCKET_VARIABLE)
 
 
 def _sockets() -> Iterator[Server]:

@@ -4,6 +4,7 @@ Standard library alone: fork server and supervisors import it, and pay for nothi
 """
 
 from jupyter_tasks.posix.files import (
+    SOCKET_VARIABLE,
     close_all_but,
     connect_control,
     default_runtime_dir,
@@ -40,6 +41,7 @@ from jupyter_tasks.posix.tree import (
 )
 
 __all__ = [
+    "SOCKET_VARIABLE",
     "Process",
     "become_subreaper",
     "boot_id",

@@ -10,6 +10,8 @@ from typing import TypeVar
 _Path = TypeVar("_Path", bound="str | os.PathLike[str]")
 _PIECE_BYTES = 64 * 1024
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", None)
+#: Where the owner's socket of a server is, told to all that the server starts.
+SOCKET_VARIABLE = "JUPYTER_TASKS_SOCKET"
 
 
 def default_runtime_dir() -> str:

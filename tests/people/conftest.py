@@ -35,7 +35,12 @@ def at_home(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def point_to(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("JUPYTER_TASKS_URL", "JUPYTER_TASKS_TOKEN", "JPY_PARENT_PID"):
+    for name in (
+        "JUPYTER_TASKS_URL",
+        "JUPYTER_TASKS_TOKEN",
+        "JUPYTER_TASKS_SOCKET",
+        "JPY_PARENT_PID",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name, value in server.env.items():
         if name.startswith("JUPYTER"):

@@ -20,6 +20,7 @@ from jupyter_tasks.errors import NoServer
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 from tests.people.conftest import point_to
+from tests.stream_client import get, submit, until
 
 
 @pytest.fixture
@@ -147,6 +148,18 @@ def test_the_server_that_started_this_process_comes_before_newer_ones(
     other = runtime_file(runtime, living)
     assert urls({})[:2] == [ours, other]
     assert urls({"JPY_PARENT_PID": str(living)})[0] == other
+
+
+def test_what_a_server_has_started_finds_that_server(runtime: Path, living: int) -> None:
+    """A job's processes are no children of the server; another server is newer."""
+    with LiveServer() as server:
+        job = submit(server, ["sh", "-c", 'echo "$JUPYTER_TASKS_SOCKET"'])
+        until(server, job)
+        with get(server, f"jobs/{job}/output") as answer:
+            path = answer.read().decode().strip()
+        runtime_file(runtime, living)
+        assert find({"JUPYTER_TASKS_SOCKET": path}, None, None)[0].socket == path
+    assert urls({"JUPYTER_TASKS_SOCKET": path})[0] == f"http://localhost:{living}/"  # it has gone
 
 
 def test_on_a_hub_its_token_opens_the_users_own_server(runtime: Path, living: int) -> None:

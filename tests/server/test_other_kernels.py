@@ -41,6 +41,13 @@ def test_bash_runs_and_prints(server: LiveServer) -> None:
     assert "oops" in job["text"]
 
 
+def test_bash_says_how_far_it_is_through_the_pipe(server: LiveServer) -> None:
+    job = ran(server, 'echo "3/12 fold 3" >"$JUPYTER_TASKS_REPORT"', kernel="bash")
+    assert job["state"] == "succeeded", job["message"]
+    told = job["progress"]
+    assert (told["value"], told["total"], told["message"]) == (3, 12, "fold 3")
+
+
 def test_bash_is_interrupted_with_all_that_it_started(server: LiveServer, tmp_path: Path) -> None:
     job_id = submitted(
         server, f"echo begun\nsleep 600 & echo $! > {tmp_path}/pid; wait", kernel="bash"

@@ -1,0 +1,76 @@
+"""The guide in notebooks/: each of them runs from its first cell to its last, in its own kernel."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests import stream_client
+from tests.live_server import REPOSITORY, LiveServer
+from tests.needed import missing
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def executed(server: LiveServer, name: str, folder: Path) -> Any:
+    """The notebook after all its cells, in a kernel that knows what the server tells its own."""
+    notebook = nbformat.read(REPOSITORY / "notebooks" / name, as_version=4)
+    _, told = server.ask("GET", "tasks/api/status")
+    env = server.env | {"JUPYTER_TASKS_SOCKET": told["socket"]}
+    client = NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(folder)}})
+    client.execute(env=env)
+    return notebook
+
+
+def printed(notebook: Any) -> str:
+    """All text of all cells."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "".join(
+        output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs
+    )
+
+
+def test_jobs_from_r(server: LiveServer, tmp_path: Path) -> None:
+    if shutil.which("R") is None or not has_package("IRkernel", "curl", "jsonlite"):
+        missing("R with its kernel", "Debian: apt install r-cran-irkernel r-cran-curl")
+    text = printed(executed(server, "05-other-languages.ipynb", tmp_path))
+    assert "100000 classes: 0.5" in text
+    assert "The job is over: succeeded.\nIts last word: chance 0.5" in text
+    assert "Max." in text  # of the summary, by a kernel of its own
+    assert "The job is over: cancelled." in text
+    assert "birthdays succeeded" in " ".join(text.split())
+
+
+def test_the_lines_for_a_shell_run_as_they_stand_in_the_docs(server: LiveServer) -> None:
+    """In a job of bash itself: it finds the socket that it needs."""
+    page = (REPOSITORY / "docs" / "other-languages.md").read_text("utf-8")
+    block = page.split("```")[1]
+    submit, follow, cancel = block.strip().splitlines()[-3:]
+    script = f"""
+{block.partition("ask ")[0]}
+{block[block.index("ask()") :].splitlines()[0]}
+JOB=$({submit.replace("make all", "echo built; sleep 600")} | sed -E 's/.*"id": ?"([0-9a-f]+)".*/\\1/')
+until [ -n "$({follow.replace("?follow=true", "")})" ]; do sleep 0.1; done
+{cancel} >/dev/null
+{follow}
+ask "$api/jobs/$JOB" | grep -oE '"state": ?"[a-z]+"'
+"""
+    job = stream_client.submit(server, ["bash", "-euc", script])
+    ended = stream_client.until(server, job, within_s=60)
+    with stream_client.get(server, f"jobs/{job}/output") as answer:
+        text = answer.read().decode()
+    assert ended["state"] == "succeeded", text
+    assert text.startswith("built\n"), text
+    assert '"cancelled"' in text, text
+
+
+def has_package(*names: str) -> bool:
+    words = " && ".join(f"requireNamespace('{name}', quietly = TRUE)" for name in names)
+    tried = subprocess.run(
+        ["Rscript", "-e", f"stopifnot({words})"], check=False, capture_output=True
+    )
+    return tried.returncode == 0
