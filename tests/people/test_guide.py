@@ -45,6 +45,15 @@ def test_jobs_from_r(server: LiveServer, tmp_path: Path) -> None:
     assert "birthdays succeeded" in " ".join(text.split())
 
 
+def test_surviving_a_restart(server: LiveServer, tmp_path: Path) -> None:
+    text = printed(executed(server, "06-surviving-a-restart.ipynb", tmp_path))
+    assert "The server has gone. The job goes on: True" in text
+    assert "running in attempt 1" in text
+    assert "Nothing lost, nothing doubled: True" in text
+    assert "succeeded with exit code 0" in text
+    assert "outlive a crash" in text
+
+
 def test_the_lines_for_a_shell_run_as_they_stand_in_the_docs(server: LiveServer) -> None:
     """In a job of bash itself: it finds the socket that it needs."""
     page = (REPOSITORY / "docs" / "other-languages.md").read_text("utf-8")
