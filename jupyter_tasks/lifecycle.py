@@ -161,7 +161,6 @@ class Continue(Effect):
 
 
 S = State
-_ENDS: Final = frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED, S.LOST})
 _LIVE: Final[dict[type[Event], frozenset[State]]] = {
     Ended: frozenset({S.SUCCEEDED, S.FAILED, S.CANCELLED}),
     Vanished: frozenset({S.LOST, S.QUEUED, S.PAUSED, S.CANCELLED}),
