@@ -6,12 +6,31 @@ for the server's parts.
 
 from jupyter_tasks._version import __version__
 
-__all__ = ["AsyncClient", "Client", "__version__", "progress"]
+__all__ = [
+    "About",
+    "AsyncClient",
+    "Client",
+    "CommandTask",
+    "Done",
+    "Field",
+    "Task",
+    "__version__",
+    "progress",
+    "steps",
+    "task",
+]
 
 _HOMES = {
+    "About": "jupyter_tasks.fields",
     "AsyncClient": "jupyter_tasks.client",
     "Client": "jupyter_tasks.client",
+    "CommandTask": "jupyter_tasks.tasks",
+    "Done": "jupyter_tasks.tasks",
+    "Field": "jupyter_tasks.fields",
+    "Task": "jupyter_tasks.tasks",
     "progress": "jupyter_tasks.report",
+    "steps": "jupyter_tasks.tasks",
+    "task": "jupyter_tasks.tasks",
 }
 
 

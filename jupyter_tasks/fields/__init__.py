@@ -21,3 +21,7 @@ __all__ = [
     "to_python",
     "to_texts",
 ]
+
+for _name in ("About", "Field"):
+    # People and pickles know them by the name under which they are offered.
+    globals()[_name].__module__ = __name__
