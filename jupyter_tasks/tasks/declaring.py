@@ -47,8 +47,7 @@ class Task:
 
 
 @overload
-def task(thing: F, /) -> F:
-    """Bare: ``@task``."""
+def task(thing: F, /) -> F: ...
 
 
 @overload
@@ -63,8 +62,7 @@ def task(
     dangerous: str = "",
     expensive: bool = False,
     max_concurrent: int | None = None,
-) -> Callable[[F], F]:
-    """With words: ``@task(title="…")``."""
+) -> Callable[[F], F]: ...
 
 
 def task(
@@ -124,7 +122,7 @@ def definition_of(thing: Any) -> Definition:
 
 
 def _defined(thing: Any, said: Mapping[str, Any]) -> Definition:
-    own = {
+    own: dict[str, Any] = {
         "name": getattr(thing, "__name__", type(thing).__name__),
         "description": _first_words(thing),
     }
