@@ -16,6 +16,7 @@ __all__ = [
     "KERNEL_FILE",
     "MARK",
     "RESULT_FILE",
+    "RESULT_JSON_FILE",
     "VERSION",
     "Claim",
     "Probe",
@@ -25,6 +26,7 @@ __all__ = [
     "end_supervisor",
     "end_tree",
     "fence",
+    "function_path",
     "hang_up",
     "inputs_beside",
     "inputs_path",
@@ -47,10 +49,13 @@ _CLAIM = "claim"
 KERNEL_FILE = "kernel.json"
 #: The variable of every process of an attempt: ``<job>/<attempt>``.
 MARK = "JUPYTER_TASKS_JOB"
-#: The values that were asked for, once the code has succeeded.
+#: The values that were asked for, once the code has succeeded, and what a function has returned.
 RESULT_FILE = "result.pkl"
+#: What became of a function, for everybody; there when all of its result is.
+RESULT_JSON_FILE = "result.json"
 #: The values that the code is given: the same for all attempts, so beside their directories.
 _INPUTS = "inputs.pkl"
+_FUNCTION = "function.pkl"
 _SPEC = "spec.json"
 _KILLED_WITHIN_S = 5.0
 
@@ -98,6 +103,11 @@ def job_path(state_dir: str | os.PathLike[str], job: str) -> str:
 def inputs_path(state_dir: str | os.PathLike[str], job: str) -> str:
     """The file of the values that the job's code is given."""
     return f"{job_path(state_dir, job)}/{_INPUTS}"
+
+
+def function_path(state_dir: str | os.PathLike[str], job: str) -> str:
+    """The file of the function that the job calls, where it was given by value."""
+    return f"{job_path(state_dir, job)}/{_FUNCTION}"
 
 
 def inputs_beside(directory: str) -> str:

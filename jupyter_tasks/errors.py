@@ -9,6 +9,7 @@ TasksError
 │   ├── NotAllowed             not yours to do                                     403
 │   ├── NoSuchThing            no such job, artifact or route                      404
 │   │   └── NoResult           the job has no values to give: not yet, or never
+│   │       └── CallFailed     (clients) the function has raised, or its process has ended
 │   ├── Conflict               the thing's state forbids it                        409
 │   │   ├── IllegalTransition  this event cannot happen in this state
 │   │   ├── StaleVersion       somebody else changed the job first
@@ -98,6 +99,12 @@ class NoResult(NoSuchThing):
     """The job has no result."""
 
     code = "no_result"
+
+
+class CallFailed(NoResult):
+    """The function has not returned."""
+
+    code = "call_failed"
 
 
 class Conflict(CallerError):

@@ -1,7 +1,8 @@
 """Uploaded values on their way to jobs: files of the state folder, shared by all of its servers.
 
 An upload lies in a folder of its owner's. A submit first makes a second link to it, named after the
-new job (the mark), then commits, then moves the mark into the job's folder. So whatever stops a
+new job (the mark), then commits, then moves the mark into the job's folder; a function has a mark of
+its own. So whatever stops a
 server in between, a mark tells what was meant, and the store whether it has come true. Nothing here
 looks into the values.
 """
@@ -21,7 +22,7 @@ from typing import Final, NamedTuple
 
 from jupyter_tasks import attempt
 from jupyter_tasks.errors import BadMessage, StoreUnavailable, shortened, told_if_full
-from jupyter_tasks.model import CodeSpec, Job
+from jupyter_tasks.model import CodeSpec, FunctionSpec, Job, Spec
 
 #: What no job took is removed after a day.
 _KEPT_S: Final = 24 * 3600.0
@@ -30,6 +31,10 @@ _FOLDER: Final = "inputs"
 _MARKS: Final = "taken"
 _PART: Final = ".part"
 _ID_BYTES: Final = 16
+#: How a mark goes on after the job's id, and what it becomes in the job's folder.
+_VALUES: Final = ""
+_FUNCTION: Final = ".function"
+_BECOMES: Final = {_VALUES: attempt.inputs_path, _FUNCTION: attempt.function_path}
 
 
 class Taken(NamedTuple):
@@ -136,7 +141,7 @@ class Inputs:
 
         Raises BadMessage where an upload is not there, or not the owner's.
         """
-        wanting = [job for job in jobs if _wanted(job)]
+        wanting = [job for job in jobs if wanted(job.spec)]
         if not wanting:
             yield
             return
@@ -150,7 +155,8 @@ class Inputs:
         """Finish what a crash has cut short, and remove what nobody has taken for a day."""
         try:
             marks = await asyncio.to_thread(self._remove_old)
-            await self._see_to([mark.name for mark in marks], is_over=False)
+            job_ids = {mark.name.partition(".")[0] for mark in marks}
+            await self._see_to(sorted(job_ids), is_over=False)
         except OSError as error:
             self._log.warning("Failed to remove old uploads; trying again later: %s", error)
 
@@ -159,12 +165,13 @@ class Inputs:
         with told_if_full(_FULL):
             _make(marks)
             for job in jobs:
-                try:
-                    path = _upload_of(self._state_dir, job)
-                    os.utime(path)  # who submits again has a day from now on, as its key has
-                    (marks / job.id).hardlink_to(path)
-                except FileNotFoundError:
-                    raise _unknown(job) from None
+                for kind, upload in wanted(job.spec).items():
+                    try:
+                        path = _upload_of(self._state_dir, job.owner, upload)
+                        os.utime(path)  # who submits again has a day from now on, as its key has
+                        (marks / f"{job.id}{kind}").hardlink_to(path)
+                    except FileNotFoundError:
+                        raise _unknown(kind, upload) from None
             _sync(marks)
 
     async def _see_to(self, job_ids: Sequence[str], *, is_over: bool) -> None:
@@ -179,16 +186,17 @@ class Inputs:
                 self._log.warning("Failed to look after the values of job %s: %s", job_id, error)
                 return  # the next upload, or the next start, looks again
             if is_known:
-                await asyncio.to_thread(settle, self._state_dir, job_id)
+                await asyncio.to_thread(_settle, self._state_dir, job_id)
             else:
                 await asyncio.to_thread(self._unmark, job_id, 0.0 if is_over else _KEPT_S)
 
     def _unmark(self, job_id: str, older_than_s: float) -> None:
-        mark = _marks(self._state_dir) / job_id
-        with suppress(FileNotFoundError):
-            # (A link has no time of its own: that of the last one to the same file is later.)
-            if time.time() - mark.stat().st_ctime >= older_than_s:
-                mark.unlink()
+        for kind in _BECOMES:
+            mark = _marks(self._state_dir) / f"{job_id}{kind}"
+            with suppress(FileNotFoundError):
+                # (A link has no time of its own: that of the last one to the same file is later.)
+                if time.time() - mark.stat().st_ctime >= older_than_s:
+                    mark.unlink()
 
     def _remove_old(self) -> list[Path]:
         """Remove what is too old; returns the marks, which are for the store to judge."""
@@ -200,35 +208,47 @@ class Inputs:
         return list(_marks(self._state_dir).glob("*"))
 
 
-def settle(state_dir: Path, job_id: str) -> bool:
-    """Bring the values of a job that is in the store to its folder; whether they are there.
+def settle(state_dir: Path, job: Job) -> bool:
+    """Bring what a job in the store was given to its folder; whether all of it is there.
 
     Blocks; may be done again, and by several at once. Raises OSError.
     """
-    mark, path = _marks(state_dir) / job_id, Path(attempt.inputs_path(state_dir, job_id))
-    if mark.exists():
-        attempt.create_job(state_dir, job_id)
-        with suppress(FileNotFoundError):  # somebody else was faster
-            mark.rename(path)
-    return path.exists()
+    kinds = wanted(job.spec)
+    if kinds:
+        _settle(state_dir, job.id)
+    return all(Path(_BECOMES[kind](state_dir, job.id)).exists() for kind in kinds)
 
 
 def release(state_dir: Path, job: Job) -> None:
-    """Forget the values of a job whose files have been removed; blocks.
+    """Forget what a job was given whose files have been removed; blocks.
 
     An upload that no other job has goes with it.
     """
-    if not _wanted(job):
-        return
-    (_marks(state_dir) / job.id).unlink(missing_ok=True)
-    with suppress(FileNotFoundError):
-        upload = _upload_of(state_dir, job)
-        if upload.stat().st_nlink == 1:
-            upload.unlink()
+    for kind, name in wanted(job.spec).items():
+        (_marks(state_dir) / f"{job.id}{kind}").unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            upload = _upload_of(state_dir, job.owner, name)
+            if upload.stat().st_nlink == 1:
+                upload.unlink()
 
 
-def _wanted(job: Job) -> str | None:
-    return job.spec.inputs if isinstance(job.spec, CodeSpec) else None
+def wanted(spec: Spec) -> dict[str, str]:
+    """The ids of the uploads that the spec names, by what they are for."""
+    named = {}
+    if isinstance(spec, CodeSpec | FunctionSpec):
+        named[_VALUES] = spec.inputs
+    if isinstance(spec, FunctionSpec):
+        named[_FUNCTION] = spec.load.upload
+    return {kind: upload for kind, upload in named.items() if upload is not None}
+
+
+def _settle(state_dir: Path, job_id: str) -> None:
+    for kind, becomes in _BECOMES.items():
+        mark = _marks(state_dir) / f"{job_id}{kind}"
+        if mark.exists():
+            attempt.create_job(state_dir, job_id)
+            with suppress(FileNotFoundError):  # somebody else was faster
+                mark.rename(becomes(state_dir, job_id))
 
 
 def _folder_of(state_dir: Path, owner: str) -> Path:
@@ -241,22 +261,27 @@ def _marks(state_dir: Path) -> Path:
     return state_dir / _FOLDER / _MARKS
 
 
-def _upload_of(state_dir: Path, job: Job) -> Path:
+def _upload_of(state_dir: Path, owner: str, name: str) -> Path:
     """Where the upload lies; raises FileNotFoundError for what is no upload's id."""
-    name = _wanted(job) or ""
     if len(name) != 2 * _ID_BYTES or not all(digit in "0123456789abcdef" for digit in name):
         raise FileNotFoundError(errno.ENOENT, "This is no upload's id", name)
-    return _folder_of(state_dir, job.owner) / name
+    return _folder_of(state_dir, owner) / name
 
 
-def _unknown(job: Job) -> BadMessage:
-    shown = shortened(_wanted(job) or "")
+def _unknown(kind: str, name: str) -> BadMessage:
+    what, field = _NAMES[kind]
     return BadMessage(
-        f"There are no uploaded values {shown!r} of yours here; upload them anew "
+        f"There {what} {shortened(name)!r} of yours here; upload anew "
         "(POST tasks/api/inputs): what no job takes is kept for a day.",
-        field="spec.inputs",
-        inputs=shown,
+        field=field,
+        inputs=shortened(name),
     )
+
+
+_NAMES: Final = {
+    _VALUES: ("are no uploaded values", "spec.inputs"),
+    _FUNCTION: ("is no uploaded function", "spec.load.upload"),
+}
 
 
 def _make(folder: Path) -> None:

@@ -12,7 +12,7 @@ Times are seconds since the epoch, durations end in ``_s``, sizes in ``_bytes``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 
 class State(StrEnum):
@@ -41,7 +41,7 @@ def folded(text: str) -> str:
 
 
 OnLost = Literal["fail", "requeue"]
-Kind = Literal["shell", "code"]
+Kind = Literal["shell", "code", "function"]
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_GRACE_S: Final = 10.0
 DEFAULT_MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024
@@ -87,8 +87,46 @@ class CodeSpec(Spec):
     kind: Literal["code"] = "code"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Where a function is: its dotted ``name`` in a module or a file, or its value in an upload."""
+
+    module: str | None = None
+    file: str | None = None
+    name: str = ""
+    upload: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSpec(Spec):
+    """A Python function, called once, or in a group with many sets of arguments.
+
+    ``task``: what people call it. ``arguments``: by name, the same for every call. ``inputs``: the id
+    of uploaded arguments by value. ``calls``: how many sets of arguments there are; None: one plain
+    call. ``max_concurrent``: calls at a time (0: as many as there are processors, -1: 128).
+    ``isolated``: each call in a process of its own. ``python``: an interpreter's path; None: the
+    server's own.
+    """
+
+    task: str
+    load: Load
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    inputs: str | None = None
+    calls: int | None = None
+    max_concurrent: int = 0
+    isolated: bool = False
+    python: str | None = None
+    cwd: str
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kind: Literal["function"] = "function"
+
+
 #: Every kind's spec; further kinds join here.
-SPECS: Final[Mapping[str, type[Spec]]] = {"shell": ShellSpec, "code": CodeSpec}
+SPECS: Final[Mapping[str, type[Spec]]] = {
+    "shell": ShellSpec,
+    "code": CodeSpec,
+    "function": FunctionSpec,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -227,6 +227,10 @@ def _response(status: int, message: Any, schemas: _Schemas) -> dict[str, Any]:
         described["content"] = {message: {}}
     elif isinstance(message, tuple) and isinstance(message[0], str):
         described["content"] = {media: {} for media in message}
+    elif isinstance(message, tuple) and isinstance(message[-1], str):
+        described["content"] = {
+            media: content for one in message for media, content in _content(one, schemas).items()
+        }
     elif isinstance(message, tuple):
         one_of = {"oneOf": [schemas.of(one) for one in message]}
         described["content"] = {"application/json": {"schema": one_of}}

@@ -34,10 +34,17 @@ class _Nowhere:
         return len(data)
 
 
-def pack(values: Mapping[str, Any], file: IO[bytes], *, where: str) -> None:
+def pack(
+    values: Mapping[str, Any],
+    file: IO[bytes],
+    *,
+    where: str,
+    parts: Mapping[str, Any] | None = None,
+) -> None:
     """Write the values; raises BadValue, which names the one that cannot be, or OSError.
 
-    ``where``: "into the job" or "out of the job".
+    ``where``: "into the job" or "out of the job". ``parts``: what the values are made of, by the
+    names that people know; else they are known by their own.
     """
     import cloudpickle  # noqa: PLC0415 - whoever carries no values does not need it
 
@@ -47,7 +54,7 @@ def pack(values: Mapping[str, Any], file: IO[bytes], *, where: str) -> None:
         cloudpickle.dump(dict(values), file, protocol=pickle.DEFAULT_PROTOCOL)
     except Exception as error:
         # Whatever a value's own code may raise; one that can be packed alone is not to blame.
-        for name, value in values.items():
+        for name, value in (parts or values).items():
             _must_be_packable(name, value, where)
         if isinstance(error, OSError):
             raise

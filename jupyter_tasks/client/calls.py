@@ -87,6 +87,19 @@ def job_request(command: Command, options: JobOptions, *, keep_none: bool = Fals
     return {"spec": spec, **given}
 
 
+def without_none(options: Wire) -> Wire:
+    """Those that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def must_be_no_arguments(args: Sequence[Any]) -> None:
+    """Refuse arguments by position where there is no function to take them."""
+    if args:
+        raise BadMessage(
+            "Only a function takes further arguments; give a command as a list of its words."
+        )
+
+
 def submit(
     session: Session, body: Wire | list[Wire], key: str, folder: str | None
 ) -> Flow[list[Wire]]:
@@ -257,9 +270,11 @@ def artifact(session: Session, job_id: str, file: str | Wire) -> Stream:
     yield from download(session, of_job(job_id, href), repr(path))
 
 
-def download(session: Session, where: str, what: str) -> Stream:
+def download(
+    session: Session, where: str, what: str, headers: Mapping[str, str] | None = None
+) -> Stream:
     """Emit the bytes at the path as they come; ``what`` they are is told where that breaks off."""
-    yield from open_stream(session, Request(method="GET", path=where))
+    yield from open_stream(session, Request(method="GET", path=where, headers=headers or {}))
     got = 0
     while True:
         chunk = yield Read()

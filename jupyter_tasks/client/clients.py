@@ -1,8 +1,8 @@
 """The two clients: what a program calls. One line each; the flows know how."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Self, Unpack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, Self, Unpack, cast, overload
 
 from jupyter_tasks.client import calls, carrying, streams
 from jupyter_tasks.client.calls import Command, FilterOptions, JobOptions, Wire
@@ -10,7 +10,7 @@ from jupyter_tasks.client.connection import PATIENCE_S, locate
 from jupyter_tasks.client.core import Flow, Server
 from jupyter_tasks.client.handles import AsyncJobHandle, JobHandle
 from jupyter_tasks.client.shells import AsyncShell, Shell
-from jupyter_tasks.client.signatures import spelled_out
+from jupyter_tasks.client.signatures import spelled_out, spelled_out_as
 from jupyter_tasks.client.streams import JobEvent
 
 Counts = dict[str, int]
@@ -51,9 +51,21 @@ class Client:
             return self._session.server
         return self._shell.run(locate(self._session))
 
-    @spelled_out
+    @overload
+    def submit(self, command: Callable[..., Any], *args: Any, **kwargs: Any) -> JobHandle: ...
+
+    @overload
     def submit(
         self, command: Command, *, idempotency_key: str | None = None, **options: Unpack[JobOptions]
+    ) -> JobHandle: ...
+
+    @spelled_out_as(JobOptions)
+    def submit(
+        self,
+        command: Command | Callable[..., Any],
+        *args: Any,
+        idempotency_key: str | None = None,
+        **options: Any,
     ) -> JobHandle:
         """Submit a job; it is on disk when this returns.
 
@@ -61,8 +73,14 @@ class Client:
         ``cwd``; by default that is the current folder, or the server's root folder where the server
         is on another machine. Whatever becomes of the answer, there is one job; with the same key
         and the same arguments also over several calls, for 24 hours.
+
+        Where it is a function, it is called there with all the other arguments; see ``submit_call``.
         """
-        body = calls.job_request(command, options)
+        if callable(command):
+            given = calls.without_none({"idempotency_key": idempotency_key})
+            return self.submit_call(command, args, {**given, **options})
+        calls.must_be_no_arguments(args)
+        body = calls.job_request(command, cast("JobOptions", options))
         [job] = self._shell.run(_submit(self._shell, body, idempotency_key))
         return JobHandle(self._shell, job)
 
@@ -98,6 +116,29 @@ class Client:
         body = carrying.request(source, outputs, python, options)
         with carrying.packed(inputs) as file:
             flow = carrying.submit(self._session, body, file, self._shell.folder)
+            return JobHandle(self._shell, self._shell.run(flow))
+
+    @spelled_out
+    def submit_call(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        python: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> JobHandle:
+        """Submit a call of a function, which goes there by value; the job's result is what it returns.
+
+        It runs in a process of its own, with this Python or the one at the path ``python``. A
+        generator reports progress by what it yields (``0.4``, ``(3, 12)``, ``(3, 12, "text")``), and
+        its value is what it returns. cloudpickle carries the function and its arguments: by value
+        what was made in a notebook, by name what can be imported. Raises BadValue, which names what
+        cannot be carried, before anything is submitted.
+        """
+        body = carrying.call_request(function, python, options)
+        with carrying.packed_call(function, args, kwargs or {}) as file:
+            flow = carrying.submit_call(self._session, body, file, self._shell.folder)
             return JobHandle(self._shell, self._shell.run(flow))
 
     def job(self, job_id: str) -> JobHandle:
@@ -191,12 +232,30 @@ class AsyncClient:
             return self._session.server
         return await self._shell.run(locate(self._session))
 
-    @spelled_out
+    @overload
+    async def submit(
+        self, command: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> AsyncJobHandle: ...
+
+    @overload
     async def submit(
         self, command: Command, *, idempotency_key: str | None = None, **options: Unpack[JobOptions]
+    ) -> AsyncJobHandle: ...
+
+    @spelled_out_as(JobOptions)
+    async def submit(
+        self,
+        command: Command | Callable[..., Any],
+        *args: Any,
+        idempotency_key: str | None = None,
+        **options: Any,
     ) -> AsyncJobHandle:
         """Submit a job; see Client.submit."""
-        body = calls.job_request(command, options)
+        if callable(command):
+            given = calls.without_none({"idempotency_key": idempotency_key})
+            return await self.submit_call(command, args, {**given, **options})
+        calls.must_be_no_arguments(args)
+        body = calls.job_request(command, cast("JobOptions", options))
         [job] = await self._shell.run(_submit(self._shell, body, idempotency_key))
         return AsyncJobHandle(self._shell, job)
 
@@ -227,6 +286,22 @@ class AsyncClient:
         body = carrying.request(source, outputs, python, options)
         with carrying.packed(inputs) as file:
             flow = carrying.submit(self._session, body, file, self._shell.folder)
+            return AsyncJobHandle(self._shell, await self._shell.run(flow))
+
+    @spelled_out
+    async def submit_call(
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        python: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle:
+        """Submit a call of a function; see Client.submit_call."""
+        body = carrying.call_request(function, python, options)
+        with carrying.packed_call(function, args, kwargs or {}) as file:
+            flow = carrying.submit_call(self._session, body, file, self._shell.folder)
             return AsyncJobHandle(self._shell, await self._shell.run(flow))
 
     async def job(self, job_id: str) -> AsyncJobHandle:

@@ -99,11 +99,13 @@ class JobHandle(_Known):
     def result(self, timeout_s: float | None = None) -> Any:
         """Wait for its end; then the value that it was asked for, or a tuple of them (``outputs``).
 
-        Raises TimeoutError, and NoResult where it did not succeed. Reading the values runs what code
+        Of a function it is what it has returned. Raises TimeoutError, and NoResult where it did not
+        succeed; of a function CallFailed, with its traceback. Reading the values runs what code
         they bring along: that of the job.
         """
         carrying.must_be_asked(self.wire)
         self.wait(timeout_s)
+        self._shell.run(carrying.must_have_returned(self._shell.session, self.wire))
         with TemporaryFile() as file:
             file.writelines(self._shell.iterate(carrying.download(self._shell.session, self.id)))
             return carrying.opened(file, self.wire)
@@ -232,6 +234,7 @@ class AsyncJobHandle(_Known):
         """Wait for its end; then what it was asked for, as JobHandle.result has it."""
         carrying.must_be_asked(self.wire)
         await self.wait(timeout_s)
+        await self._shell.run(carrying.must_have_returned(self._shell.session, self.wire))
         with TemporaryFile() as file:
             async for piece in self._shell.iterate(carrying.download(self._shell.session, self.id)):
                 file.write(piece)

@@ -3,15 +3,17 @@
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from jupyter_tasks import attempt, inputs
-from jupyter_tasks.model import CodeSpec, Job, Spec
+from jupyter_tasks.model import CodeSpec, FunctionSpec, Job, Spec
 
 #: How the kernel of such a spec is started; may raise OSError with a sentence.
 Kernels = Callable[[CodeSpec], dict[str, Any]]
@@ -57,14 +59,17 @@ def remove_key(directory: str) -> None:
 
 
 def _to_be_run(spec: Spec, kernels: Kernels) -> dict[str, Any]:
-    """The spec, with what its kernelspec says at the moment."""
+    """The spec, with what its kernelspec or its interpreter is at the moment."""
     told: dict[str, Any] = msgspec.to_builtins(spec)
-    return told | {"kernel": kernels(spec)} if isinstance(spec, CodeSpec) else told
+    if isinstance(spec, CodeSpec):
+        return told | {"kernel": kernels(spec)}
+    if isinstance(spec, FunctionSpec):
+        return told | {"python": spec.python or sys.executable, "cloudpickle": _CLOUDPICKLE}
+    return told
 
 
 def _must_have_inputs(job: Job, state_dir: Path) -> None:
-    is_given = isinstance(job.spec, CodeSpec) and job.spec.inputs is not None
-    if is_given and not inputs.settle(state_dir, job.id):
+    if not inputs.settle(state_dir, job):
         words = "The file with the values that it was given has gone; submit the job anew"
         raise FileNotFoundError(errno.ENOENT, words)
 
@@ -88,4 +93,10 @@ def _read_umask() -> int:
     return umask
 
 
+def _place_of_cloudpickle() -> str | None:
+    spec = find_spec("cloudpickle")
+    return os.path.dirname(spec.origin) if spec is not None and spec.origin else None  # noqa: PTH120
+
+
+_CLOUDPICKLE = _place_of_cloudpickle()
 _UMASK = _read_umask()

@@ -11,14 +11,13 @@ from jupyter_server.utils import url_path_join
 from msgspec import UNSET
 from tornado import gen, web
 
-from jupyter_tasks import lifecycle, messages
+from jupyter_tasks import inputs, lifecycle, messages
 from jupyter_tasks.errors import BadMessage
 from jupyter_tasks.handlers.base import TasksHandler, authorized, changes
-from jupyter_tasks.inputs import Inputs
 from jupyter_tasks.kernelspecs import KernelSpecs
 from jupyter_tasks.lifecycle import Event
 from jupyter_tasks.messages import CodeSpecMessage, JobEdit, JobRequest, ListQuery, SpecMessage
-from jupyter_tasks.model import CodeSpec, Job, Receipt, Spec
+from jupyter_tasks.model import Job, Receipt, Spec
 
 _SUBMIT: Final = messages.Decoder[JobRequest | list[JobRequest]](
     messages.SubmitRequest, messages.complete
@@ -66,8 +65,8 @@ class JobsHandler(TasksHandler):
         await choose_kernels(self.settings, (request.spec for request in requests))
         jobs = await self._make(requests)
         must_be_folders({job.spec.cwd for job in jobs})
-        inputs: Inputs = self.settings["jupyter_tasks_inputs"]
-        async with inputs.given_to(jobs):
+        uploads: inputs.Inputs = self.settings["jupyter_tasks_inputs"]
+        async with uploads.given_to(jobs):
             known, is_new = await self.manager.submit(jobs, self._receipt(body, jobs))
         self._answer(known, is_new=is_new, is_list=isinstance(submitted, list))
 
@@ -274,9 +273,11 @@ def must_be_folders(paths: set[str]) -> None:
 
 def must_keep_inputs(spec: Spec, former: Spec) -> None:
     """Refuse an edit to other values than those that the job was given: they lie in its folder."""
-    wanted, given = (one.inputs if isinstance(one, CodeSpec) else None for one in (spec, former))
-    if wanted not in (None, given):
-        raise BadMessage(
-            "A job keeps the values that it was submitted with; submit another for other `inputs`.",
-            field="spec.inputs",
-        )
+    given = inputs.wanted(former)
+    for kind, upload in inputs.wanted(spec).items():
+        if upload != given.get(kind):
+            raise BadMessage(
+                "A job keeps the values that it was submitted with; submit another for other "
+                "`inputs`, or for another function.",
+                field="spec.inputs",
+            )

@@ -231,9 +231,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     _look(
         "jobs/{job_id}/result",
-        "The values that an attempt was asked for and left, as a file.",
+        "The values that an attempt was asked for and left, as a file; of a function as JSON, too.",
         values.ResultHandler,
-        "application/octet-stream",
+        (messages.ResultMessage, "application/octet-stream"),
         messages.AttemptQuery,
     ),
     _OUTPUT,

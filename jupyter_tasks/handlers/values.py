@@ -1,10 +1,13 @@
 """Values of jobs: uploads for jobs to come, and what the code of a job has left. Nothing is unpickled."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Final, cast
 
+import msgspec
 from jupyter_server.auth import Authorizer
 from jupyter_server.utils import ensure_async
 from tornado import web
@@ -17,10 +20,11 @@ from jupyter_tasks.handlers.artifacts import FilesHandler, open_below
 from jupyter_tasks.handlers.base import TasksHandler, authorized
 from jupyter_tasks.inputs import Inputs, Upload
 from jupyter_tasks.messages import AttemptQuery
-from jupyter_tasks.model import Attempt, CodeSpec, Job, State
+from jupyter_tasks.model import ENDED, Attempt, CodeSpec, FunctionSpec, Job, State
 
 #: Written together: each piece takes the way to a thread and back.
 _PIECE_BYTES: Final = 1024 * 1024
+_RESULT: Final = msgspec.json.Decoder(messages.ResultMessage)
 
 
 class InputsHandler(TasksHandler):
@@ -107,16 +111,22 @@ class ResultHandler(FilesHandler):
     @web.authenticated
     @authorized("read")
     async def get(self, job_id: str) -> None:
-        """The file of the values that an attempt left."""
+        """What an attempt left: the file of its values, or what became of its function as JSON."""
         number = self.query(AttemptQuery).attempt
         job = await self.manager.get(job_id, self.owner)
         folder = self.directory(job, number)
-        if not (isinstance(job.spec, CodeSpec) and job.spec.outputs):
+        is_function = isinstance(job.spec, FunctionSpec)
+        if not (is_function or (isinstance(job.spec, CodeSpec) and job.spec.outputs)):
             raise NoResult(
                 f"Job {job.id} has no result: it was not asked for any values (`outputs`).",
                 job=job.id,
             )
         tried = await self._attempt(job, number)
+        if is_function and not self._wants_values():
+            if tried.state not in ENDED:
+                raise _not_there(job, tried)
+            self.reply(await asyncio.to_thread(_told, folder, tried))
+            return
         if tried.state is not State.SUCCEEDED:
             raise _not_there(job, tried)
         descriptor = await asyncio.to_thread(open_below, folder, attempt.RESULT_FILE)
@@ -124,12 +134,41 @@ class ResultHandler(FilesHandler):
             raise NoResult(f"The result of job {job.id} has been removed.", job=job.id)
         await self.send(descriptor, f"{job.id}.pkl")
 
+    def _wants_values(self) -> bool:
+        """Whether the answer shall be the values themselves: JSON is what most can read."""
+        return "application/octet-stream" in self.request.headers.get("Accept", "")
+
     async def _attempt(self, job: Job, number: int | None) -> Job | Attempt:
         """What is known of the attempt that was asked for: of the newest it is the job's own."""
         if number in (None, job.attempt):
             return job
         attempts = await self.manager.store.attempts(job.id)
         return next((one for one in attempts if one.number == number), job)
+
+
+def _told(folder: Path, tried: Job | Attempt) -> messages.ResultMessage:
+    """What is written of a function that has ended, or what is known where it could write nothing."""
+    descriptor = open_below(folder, attempt.RESULT_JSON_FILE)
+    if descriptor is not None:
+        with os.fdopen(descriptor, "rb") as file:
+            told = _RESULT.decode(file.read())
+        if not told.success or tried.state is State.SUCCEEDED:
+            return told
+    error = messages.CallError(tried.reason or str(tried.state), tried.message)
+    elapsed_s = None
+    if tried.started_at is not None and tried.ended_at is not None:
+        elapsed_s = tried.ended_at - tried.started_at
+    return messages.ResultMessage(
+        success=False,
+        data=None,
+        note="",
+        summary="",
+        tags=[],
+        logs=[],
+        error=error,
+        started_at=tried.started_at,
+        elapsed_s=elapsed_s,
+    )
 
 
 def _not_there(job: Job, tried: Job | Attempt) -> NoResult:

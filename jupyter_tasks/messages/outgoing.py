@@ -10,6 +10,7 @@ from jupyter_tasks.errors import TasksError
 from jupyter_tasks.model import (
     Attempt,
     CodeSpec,
+    FunctionSpec,
     Job,
     Kind,
     OnLost,
@@ -62,6 +63,33 @@ class CodeSpecAnswer(Answer, tag_field="kind", tag="code"):
     env: dict[str, str]
 
 
+class LoadAnswer(Answer):
+    """Where a function is: in a module, in a file, or in an upload."""
+
+    module: str | None
+    file: str | None
+    name: str
+    upload: str | None
+
+
+class FunctionSpecAnswer(Answer, tag_field="kind", tag="function"):
+    """What a function job calls, and how often; environment values are masked."""
+
+    load: LoadAnswer
+    task: str
+    arguments: dict[str, Any]
+    inputs: str | None
+    calls: int | None
+    max_concurrent: int
+    isolated: bool
+    python: str | None
+    cwd: str
+    env: dict[str, str]
+
+
+SpecAnswer = ShellSpecAnswer | CodeSpecAnswer | FunctionSpecAnswer
+
+
 class JobMessage(Answer):
     """A job as it goes out."""
 
@@ -70,7 +98,7 @@ class JobMessage(Answer):
     name: str
     kind: Kind
     number: int
-    spec: ShellSpecAnswer | CodeSpecAnswer
+    spec: SpecAnswer
     tags: tuple[str, ...]
     queue: str
     priority: int
@@ -192,6 +220,28 @@ class Inputs(Answer):
     size_bytes: int
 
 
+class CallError(Answer):
+    """What a function has raised, in words; ``traceback`` is empty where there is none."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class ResultMessage(Answer):
+    """What became of a function. ``note`` says where ``data`` is no value but words for one."""
+
+    success: bool
+    data: Any
+    note: str
+    summary: str
+    tags: list[str]
+    logs: list[str]
+    error: CallError | None
+    started_at: float | None
+    elapsed_s: float | None
+
+
 class Survives(Answer):
     """What running jobs outlive in this deployment; null where it cannot be known."""
 
@@ -276,7 +326,7 @@ def from_error(error: TasksError, request_id: str) -> ErrorMessage:
     )
 
 
-def _from_spec(spec: Spec) -> ShellSpecAnswer | CodeSpecAnswer:
+def _from_spec(spec: Spec) -> SpecAnswer:
     env = dict.fromkeys(spec.env, MASK) if spec.env else {}
     if isinstance(spec, CodeSpec):
         return CodeSpecAnswer(
@@ -288,6 +338,8 @@ def _from_spec(spec: Spec) -> ShellSpecAnswer | CodeSpecAnswer:
             cwd=spec.cwd,
             env=env,
         )
+    if isinstance(spec, FunctionSpec):
+        return _from_function(spec, env)
     assert isinstance(spec, ShellSpec)
     return ShellSpecAnswer(
         command=spec.command,
@@ -296,4 +348,20 @@ def _from_spec(spec: Spec) -> ShellSpecAnswer | CodeSpecAnswer:
         stdin=None if spec.stdin is None else MASK,
         tty=spec.tty,
         merge_stderr=spec.merge_stderr,
+    )
+
+
+def _from_function(spec: FunctionSpec, env: dict[str, str]) -> FunctionSpecAnswer:
+    load = spec.load
+    return FunctionSpecAnswer(
+        load=LoadAnswer(module=load.module, file=load.file, name=load.name, upload=load.upload),
+        task=spec.task,
+        arguments=dict(spec.arguments),
+        inputs=spec.inputs,
+        calls=spec.calls,
+        max_concurrent=spec.max_concurrent,
+        isolated=spec.isolated,
+        python=spec.python,
+        cwd=spec.cwd,
+        env=env,
     )

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from jupyter_tasks.messages.incoming import FilterMessage, JobId, ListQuery, Message, Number
+from jupyter_tasks.messages.incoming import FilterMessage, JobId, ListQuery, Number
+from jupyter_tasks.messages.specs import Message
 
 #: A client's own name for one of its watches or reads.
 StreamId = Annotated[str, Meta(min_length=1, max_length=100)] | Annotated[int, Meta(ge=0)]

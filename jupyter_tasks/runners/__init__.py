@@ -5,13 +5,17 @@ from typing import Any
 from jupyter_tasks.runners.base import CannotStart, NoRoom, Runner, Stage, Started
 from jupyter_tasks.runners.shell import ShellRunner
 
-KINDS = ("shell", "code")
+KINDS = ("shell", "code", "function")
 
 
 def runner_of(spec: dict[str, Any], stage: Stage) -> Runner:
     """Who runs such a spec; raises CannotStart where nobody can here."""
     if spec["kind"] == "shell":
         return ShellRunner(spec)
+    if spec["kind"] == "function":
+        from jupyter_tasks.runners.function import FunctionRunner  # noqa: PLC0415 - with its parts
+
+        return FunctionRunner(spec, stage)
     try:
         from jupyter_tasks.runners.code import CodeRunner  # noqa: PLC0415 - brings zmq
     except ImportError as error:

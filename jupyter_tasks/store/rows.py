@@ -17,8 +17,10 @@ from jupyter_tasks.model import (
     Attempt,
     Change,
     CodeSpec,
+    FunctionSpec,
     Job,
     Kind,
+    Load,
     ShellSpec,
     Spec,
     State,
@@ -43,6 +45,7 @@ KINDS_JSON: Final = msgspec.json.encode(KINDS).decode()
 _EMPTY_SPECS: Final[dict[str, Callable[[], Spec]]] = {
     "shell": lambda: ShellSpec(command="", cwd=""),
     "code": lambda: CodeSpec(source="", cwd=""),
+    "function": lambda: FunctionSpec(task="", load=Load(), cwd=""),
 }
 
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode

@@ -22,6 +22,8 @@ _DEFAULT_OUTPUT_BYTES = 64 * 1024 * 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ROOM_RETRY_S = 1.0
 _MAX_REASON = 8192
+#: What the spec of each kind cannot lack.
+_NEEDED = {"shell": ("command",), "code": ("source", "kernel"), "function": ("load", "python")}
 
 
 class Holding:
@@ -366,8 +368,7 @@ def _trouble(spec: Any) -> str:
     kind = spec.get("kind") if isinstance(spec, dict) else None
     if not isinstance(spec, dict) or kind not in KINDS:
         return f"This supervisor knows no kind {kind!r}, only {' and '.join(map(repr, KINDS))}."
-    what = {"shell": ("command",), "code": ("source", "kernel")}[str(kind)]
-    missing = [name for name in (*what, "cwd") if not spec.get(name)]
+    missing = [name for name in (*_NEEDED[str(kind)], "cwd") if not spec.get(name)]
     return f"Its spec lacks {' and '.join(missing)}." if missing else ""
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ from jupyter_tasks.messages import (
     ListQuery,
 )
 from jupyter_tasks.messages.streams import OutputQuery, SocketRequest
-from jupyter_tasks.model import Attempt, Filter, Job, Progress, ShellSpec, State
+from jupyter_tasks.model import Attempt, Filter, Job, Kind, Progress, ShellSpec, State
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "messages"
 DECODERS: dict[str, Decoder[Any]] = {
@@ -259,10 +259,10 @@ def test_a_bad_query_is_refused_by_name(arguments: dict[str, list[str]], field: 
     ("message", "body", "allowed"),
     [
         (messages.SubmitRequest, {"spec": {"command": "x"}, "on_lost": "bar"}, ["fail", "requeue"]),
-        (messages.SubmitRequest, [{"spec": {"command": "x", "kind": "bar"}}], ["shell", "code"]),
+        (messages.SubmitRequest, [{"spec": {"command": "x", "kind": "bar"}}], [*get_args(Kind)]),
         (messages.BulkRequest, {"filter": {"state": "bar"}}, [*State]),
         (messages.BulkRequest, {"filter": {"states": ["queued", "bar"]}}, [*State]),
-        (messages.BulkRequest, {"filter": {"kind": "bar"}}, ["shell", "code"]),
+        (messages.BulkRequest, {"filter": {"kind": "bar"}}, [*get_args(Kind)]),
         (SocketRequest, {"type": "bar", "id": 1}, ["watch", "read", "stop", "ping"]),
         (ListQuery, {"state": ["bar"]}, [*State]),
         (OutputQuery, {"format": ["bar"]}, ["text", "records", "json"]),

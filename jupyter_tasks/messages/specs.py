@@ -1,0 +1,267 @@
+"""What is to be run, as it comes in: each kind's fields and bounds, and its spec in the model."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from keyword import iskeyword
+from posixpath import join, normpath
+from typing import Annotated, Any, Final, TypeVar
+
+from msgspec import Meta, Struct
+
+from jupyter_tasks.messages.outgoing import MASK
+from jupyter_tasks.model import CodeSpec, FunctionSpec, Load, ShellSpec, Spec
+
+T = TypeVar("T")
+MAX_COMMAND_BYTES: Final = 128 * 1024
+MAX_SOURCE_BYTES: Final = 1024 * 1024
+MAX_ARGUMENTS_BYTES: Final = 1024 * 1024
+MAX_CALLS: Final = 1_000_000
+MAX_NAME: Final = 200
+_MAX_CONCURRENT: Final = 1024
+#: (Not a pattern of msgspec's: two of those in one union crash the interpreter's garbage collector.)
+_PYTHON: Final = re.compile(r"/[^\x00]+")
+
+Path = Annotated[str, Meta(min_length=1, max_length=4096)]
+Variable = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+UploadId = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class Message(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """What comes in: nothing in it is ignored."""
+
+
+class ShellSpecMessage(Message, tag_field="kind", tag="shell"):
+    """A command: a string for ``/bin/sh -c``, or a list of arguments."""
+
+    command: str | list[str]
+    cwd: Path | None = None
+    env: dict[str, str] = {}
+    stdin: str | None = None
+    tty: bool = False
+    merge_stderr: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no operating system could start."""
+        _check_command(self.command)
+        _check_place(self)
+
+
+class CodeSpecMessage(Message, tag_field="kind", tag="code"):
+    """Source text for a fresh kernel: of a kernelspec, or ipykernel in the Python at that path.
+
+    With neither it is the server's default kernel. ``inputs``: what an upload was answered with; its
+    values are there when the code begins. ``outputs``: names whose values are kept at its end.
+    """
+
+    source: str
+    kernel: Annotated[str, Meta(max_length=MAX_NAME)] | None = None
+    python: Path | None = None
+    inputs: UploadId | None = None
+    outputs: Annotated[list[Variable], Meta(max_length=100)] = []
+    cwd: Path | None = None
+    env: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse what no kernel could be given."""
+        if not self.source.strip():
+            raise ValueError("`source` is empty; give what to run")
+        if _size(self.source) > MAX_SOURCE_BYTES:
+            raise ValueError(
+                f"`source` must be no longer than {MAX_SOURCE_BYTES} bytes; put it in a file"
+            )
+        self.kernel = self.kernel or None  # so it goes out where an interpreter was named
+        _check_python(self.python)
+        if self.python is not None and self.kernel is not None:
+            raise ValueError("`python` and `kernel` cannot both be given")
+        for name in self.outputs:
+            if not name.isidentifier() or iskeyword(name):
+                raise ValueError("`outputs` has a name that no variable can have")
+        _check_place(self)
+
+
+class LoadMessage(Message):
+    """Where a function is: by its dotted name in a module or a file, or by value in an upload."""
+
+    module: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | None = None
+    file: Path | None = None
+    name: Annotated[str, Meta(max_length=MAX_NAME)] = ""
+    upload: UploadId | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what says nothing, or two things."""
+        given = [name for name in ("module", "file", "upload") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "`module`, `file` or `upload` must say where the function is, one of them alone"
+            )
+        if self.upload is None and not _is_dotted(self.name):
+            raise ValueError("`name` must be a function's name, such as `main` or `Model.fit`")
+        if self.module is not None and not _is_dotted(self.module):
+            raise ValueError("`module` must be a module's name, such as `package.module`")
+        if self.file is not None and "\0" in self.file:
+            raise ValueError("`file` holds a NUL character, which no path can")
+
+
+class FunctionSpecMessage(Message, tag_field="kind", tag="function"):
+    """A function that is called in a process of its own, once or with many sets of arguments.
+
+    ``arguments``: by name, the same for every call. ``inputs``: what an upload was answered with;
+    it holds arguments by value. ``calls``: how many sets of arguments there are in it.
+    ``max_concurrent``: calls at a time, 0 for the number of processors, -1 for 128. ``isolated``:
+    each call in a process of its own.
+    """
+
+    load: LoadMessage
+    task: Annotated[str, Meta(max_length=MAX_NAME)] = ""
+    arguments: dict[str, Any] = {}
+    inputs: UploadId | None = None
+    calls: Annotated[int, Meta(ge=1, le=MAX_CALLS)] | None = None
+    max_concurrent: Annotated[int, Meta(ge=-1, le=_MAX_CONCURRENT)] = 0
+    isolated: bool = False
+    python: Path | None = None
+    cwd: Path | None = None
+    env: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse what no function could be called with."""
+        self.task = self.task or self.load.name or "function"
+        if any(not name.isidentifier() or iskeyword(name) for name in self.arguments):
+            raise ValueError("`arguments` has a name that no argument can have")
+        if self.calls is not None and self.inputs is None and self.load.upload is None:
+            raise ValueError("`calls` needs an upload that holds the sets of arguments")
+        _check_python(self.python)
+        _check_place(self)
+
+
+#: Every kind's spec; further kinds join here.
+SpecMessage = ShellSpecMessage | CodeSpecMessage | FunctionSpecMessage
+
+
+#: Which kind a spec is of where it has such a field and does not say.
+_TOLD_BY: Final = {"source": "code", "load": "function"}
+
+
+def complete(body: Any) -> None:
+    """Name the kind of each spec of a body that does not: what stands in it tells."""
+    for job in body if isinstance(body, list) else [body]:
+        spec = job.get("spec") if isinstance(job, dict) else None
+        if isinstance(spec, dict) and "kind" not in spec:
+            told = [kind for field, kind in _TOLD_BY.items() if field in spec]
+            spec["kind"] = told[0] if told else "shell"
+
+
+def to_spec(message: SpecMessage, root_dir: str, former: Spec | None = None) -> Spec:
+    """The spec with an absolute folder; what is masked is taken from the former spec, if any."""
+    env = message.env
+    if former is not None:
+        env = {name: _unmask(name, value, former) for name, value in env.items()}
+    cwd = root_dir if message.cwd is None else _below(root_dir, message.cwd)
+    if isinstance(message, CodeSpecMessage):
+        return CodeSpec(
+            source=message.source,
+            kernel=message.kernel or "",
+            python=message.python,
+            inputs=message.inputs,
+            outputs=unique(message.outputs),
+            cwd=cwd,
+            env=env,
+        )
+    if isinstance(message, FunctionSpecMessage):
+        return _to_function(message, cwd, env)
+    command, stdin = message.command, message.stdin
+    if isinstance(former, ShellSpec) and stdin == MASK and former.stdin is not None:
+        stdin = former.stdin
+    return ShellSpec(
+        command=command if isinstance(command, str) else tuple(command),
+        cwd=cwd,
+        env=env,
+        stdin=stdin,
+        tty=message.tty,
+        merge_stderr=message.merge_stderr,
+    )
+
+
+def _to_function(message: FunctionSpecMessage, cwd: str, env: Mapping[str, str]) -> FunctionSpec:
+    load = message.load
+    return FunctionSpec(
+        task=message.task,
+        load=Load(module=load.module, file=load.file, name=load.name, upload=load.upload),
+        arguments=message.arguments,
+        inputs=message.inputs,
+        calls=message.calls,
+        max_concurrent=message.max_concurrent,
+        isolated=message.isolated,
+        python=message.python,
+        cwd=cwd,
+        env=env,
+    )
+
+
+@lru_cache(maxsize=64)
+def _below(root_dir: str, folder: str) -> str:
+    return normpath(join(root_dir, folder))
+
+
+def words_of(spec: SpecMessage) -> str | Sequence[str]:
+    """What a job of that spec is called after."""
+    match spec:
+        case CodeSpecMessage():
+            return spec.source
+        case FunctionSpecMessage():
+            return spec.task
+    return spec.command
+
+
+def _unmask(name: str, value: str, former: Spec) -> str:
+    return former.env.get(name, value) if value == MASK else value
+
+
+def unique(values: Sequence[T]) -> tuple[T, ...]:
+    """The values without repetitions, in their order."""
+    return tuple(dict.fromkeys(values)) if len(values) > 1 else tuple(values)
+
+
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() and not iskeyword(part) for part in name.split("."))
+
+
+def _check_python(python: str | None) -> None:
+    if python is not None and not _PYTHON.fullmatch(python):
+        raise ValueError("`python` must be the full path of an interpreter")
+
+
+def _size(text: str) -> int:
+    """Its bytes, counted only where it matters."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _check_command(command: str | list[str]) -> None:
+    words = command if isinstance(command, str) else " ".join(command)
+    program = command if isinstance(command, str) else "".join(command[:1])
+    if not program.strip():
+        raise ValueError("`command` is empty; give what to run")
+    if "\0" in words:
+        raise ValueError("`command` holds a NUL character, which no command can")
+    if _size(words) >= MAX_COMMAND_BYTES:
+        raise ValueError(
+            f"`command` must be shorter than {MAX_COMMAND_BYTES} bytes; put it in a file"
+        )
+
+
+def _check_place(message: SpecMessage) -> None:
+    if message.cwd is not None and "\0" in message.cwd:
+        raise ValueError("`cwd` holds a NUL character, which no path can")
+    if message.env:
+        _check_env(message.env)
+
+
+def _check_env(env: Mapping[str, str]) -> None:
+    """Refuse what no environment can hold; the complaint must not repeat a value."""
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name:
+            raise ValueError('`env` has a name that is empty or holds "=" or a NUL character')
+        if "\0" in value:
+            raise ValueError(f"`env` has a NUL character in the value of {name}")
+        if _size(name) + _size(value) >= MAX_COMMAND_BYTES - 2:
+            raise ValueError(f"`env` has a value of {MAX_COMMAND_BYTES} bytes or more in {name}")

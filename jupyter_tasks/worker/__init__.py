@@ -1,0 +1,45 @@
+"""The process in which functions are called: the leader of a function job.
+
+It runs in the interpreter that the job names, which may have nothing of ours: this package needs the
+standard library, and cloudpickle where something goes by value. What the job is stands in its
+attempt's directory; what becomes of it is written there.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+from jupyter_tasks.worker.calling import Outcome, call
+from jupyter_tasks.worker.loading import BadLoad, Work, load
+from jupyter_tasks.worker.results import write
+from jupyter_tasks.worker.telling import Teller
+
+_FAILED = 1
+
+
+def main(directory: str) -> None:
+    """Do the work of the attempt; leaves by SystemExit where it has not succeeded."""
+    with open(f"{directory}/spec.json", "rb") as file:
+        spec: dict[str, Any] = json.loads(file.read())["spec"]
+    try:
+        work = load(spec, os.path.dirname(directory))
+    except BadLoad as error:
+        outcome = Outcome.of_error(error, type_name=error.type_name)
+        write(directory, outcome)
+        print(outcome.error_words, file=sys.stderr)  # noqa: T201 - the job's own output
+        sys.exit(_FAILED)
+    _call_once(directory, work)
+
+
+def _call_once(directory: str, work: Work) -> None:
+    args, kwargs = work.only_call()
+    teller = Teller()
+    outcome = call(work.function, args, kwargs, teller)
+    teller.flush()
+    outcome = write(directory, outcome)
+    if outcome.exit is not None:
+        raise outcome.exit
+    if not outcome.success:
+        print(outcome.traceback or outcome.error_words, file=sys.stderr)  # noqa: T201 - as above
+        sys.exit(_FAILED)
