@@ -6,7 +6,7 @@ Light: what is imported by the code of tasks must not load the server's parts, a
 
 from jupyter_tasks.tasks.commands import CommandTask
 from jupyter_tasks.tasks.declaring import MARK, Done, Task, definition_of, is_task, steps, task
-from jupyter_tasks.tasks.definition import Definition, Source
+from jupyter_tasks.tasks.definition import Definition, Source, checked, is_name
 
 __all__ = [
     "MARK",
@@ -15,7 +15,9 @@ __all__ = [
     "Done",
     "Source",
     "Task",
+    "checked",
     "definition_of",
+    "is_name",
     "is_task",
     "steps",
     "task",

@@ -39,9 +39,14 @@ class Definition:
     load: Mapping[str, Any] = field(default_factory=dict)
 
 
+def is_name(text: str) -> bool:
+    """Whether a task can be called so."""
+    return bool(_NAME.fullmatch(text))
+
+
 def checked(one: Definition) -> Definition:
     """The definition with defaults where something was not said; raises BadTask."""
-    if not _NAME.fullmatch(one.name):
+    if not is_name(one.name):
         raise BadTask(
             f"A task cannot be called {shortened(one.name)!r}; a name has at most 100 letters, digits "
             "and the signs _ . -, and begins with a letter.",
