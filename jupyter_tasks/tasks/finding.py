@@ -23,6 +23,7 @@ from jupyter_tasks.tasks.declaring import definition_of, is_task
 from jupyter_tasks.tasks.definition import Definition
 
 GROUP: Final = "jupyter_tasks.tasks"
+_OURS: Final = str(Path(__file__).parent.parent) + os.sep
 
 
 class Place(NamedTuple):
@@ -129,7 +130,7 @@ def _note(error: BaseException) -> Mapping[str, str]:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and "importlib" not in frame.filename
+        if not frame.filename.startswith(_OURS) and "importlib" not in frame.filename
     ]
     return {"error": words, "where": f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""}
 
