@@ -20,6 +20,7 @@ __all__ = [
     "VERSION",
     "Claim",
     "Probe",
+    "claim_for_reports",
     "create",
     "create_job",
     "end_marked",
@@ -39,6 +40,7 @@ __all__ = [
     "remove_job",
     "take_claim",
     "write_end",
+    "write_reported_end",
     "write_spec",
 ]
 
@@ -51,7 +53,7 @@ KERNEL_FILE = "kernel.json"
 MARK = "JUPYTER_TASKS_JOB"
 #: The values that were asked for, once the code has succeeded, and what a function has returned.
 RESULT_FILE = "result.pkl"
-#: What became of a function, for everybody; there when all of its result is.
+#: What became of a function or a program elsewhere, for everybody; there when all of its result is.
 RESULT_JSON_FILE = "result.json"
 #: The values that the code is given: the same for all attempts, so beside their directories.
 _INPUTS = "inputs.pkl"
@@ -61,7 +63,10 @@ _KILLED_WITHIN_S = 5.0
 
 
 class Claim(NamedTuple):
-    """Line 1 of the claim file: who holds the attempt, and where it is reached."""
+    """Line 1 of the claim file: who holds the attempt, and where it is reached.
+
+    ``reported``: nobody here holds it, for its program runs elsewhere; so its lock says nothing.
+    """
 
     version: int
     job: str
@@ -76,6 +81,7 @@ class Claim(NamedTuple):
     report: str
     started_at: float
     fenced: bool = False
+    reported: bool = False
 
 
 class Probe(NamedTuple):
@@ -179,7 +185,7 @@ def take_claim(directory: str, claim: Claim) -> int | None:
     fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         _write_line(fd, claim._asdict())
-        if not claim.fenced:
+        if not (claim.fenced or claim.reported):
             posix.lock_record(fd)
         os.link(temporary, f"{directory}/{_CLAIM}")
     except FileExistsError:
@@ -210,7 +216,27 @@ def write_end(fd: int, end: dict[str, Any]) -> None:
 
 def fence(directory: str, job: str, number: int) -> bool:
     """Claim the attempt so that nobody can start it. False: somebody has claimed it before."""
-    nobody = Claim(
+    return _claim_unheld(directory, _nobody(job, number)._replace(fenced=True))
+
+
+def claim_for_reports(directory: str, job: str, number: int, started_at: float) -> bool:
+    """Claim the attempt for a program elsewhere. False: that has been done before."""
+    claim = _nobody(job, number)._replace(reported=True, started_at=started_at)
+    return _claim_unheld(directory, claim)
+
+
+def write_reported_end(directory: str, end: dict[str, Any]) -> None:
+    """Write line 2 of a claim that nobody holds; on disk when it returns, or raises OSError."""
+    fd = os.open(f"{directory}/{_CLAIM}", os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        write_end(fd, end)
+    except OSError:
+        os.close(fd)
+        raise
+
+
+def _nobody(job: str, number: int) -> Claim:
+    return Claim(
         version=VERSION,
         job=job,
         attempt=number,
@@ -223,9 +249,11 @@ def fence(directory: str, job: str, number: int) -> bool:
         control="",
         report="",
         started_at=0.0,
-        fenced=True,
     )
-    fd = take_claim(directory, nobody)
+
+
+def _claim_unheld(directory: str, claim: Claim) -> bool:
+    fd = take_claim(directory, claim)
     if fd is None:
         return False
     os.close(fd)

@@ -17,7 +17,7 @@ from jupyter_tasks.lifecycle import (
     Unreachable,
     Vanished,
 )
-from jupyter_tasks.model import Attempt, Change, Filter, Job, Progress, Receipt, State
+from jupyter_tasks.model import Attempt, Change, Filter, Job, Progress, Receipt, Report, State
 
 #: What an executor may find when it is asked about an attempt that was starting or running.
 Verdict = Claimed | Ended | Fenced | NeverStarted | Unreachable | Vanished
@@ -185,6 +185,14 @@ class Executor(Protocol):
         """Make the attempt's claim ourselves. True: it will never start. False: it has started.
 
         Raises OSError where the claim cannot be written now.
+        """
+        ...
+
+    async def report(self, job: Job, report: Report) -> tuple[list[Event], bool]:
+        """Take what the program of a job says that runs elsewhere; on disk when it returns.
+
+        Returns what happened by it, for the caller to book, and whether it was new. Raises Conflict
+        where no program of the job may report (any more), TooLarge, and NoSpace.
         """
         ...
 

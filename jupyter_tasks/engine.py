@@ -16,7 +16,9 @@ from jupyter_tasks import events, posix
 from jupyter_tasks._version import __version__
 from jupyter_tasks.activity import BEAT_S, Activity
 from jupyter_tasks.asleep import Place, Post
+from jupyter_tasks.executors.by_kind import ByKind
 from jupyter_tasks.executors.local import LocalExecutor
+from jupyter_tasks.executors.reported import ReportedExecutor
 from jupyter_tasks.feed import News
 from jupyter_tasks.follow import Outputs
 from jupyter_tasks.handlers import routes, unix_socket
@@ -59,6 +61,7 @@ class Engine:
             are_remote=serverapp.gateway_config.gateway_enabled,
             environment=os.environ,
         )
+        self._outputs = Outputs(log)
         self._executor = LocalExecutor(
             state_dir=place.state_dir,
             runtime_dir=place.runtime_dir,
@@ -68,9 +71,10 @@ class Engine:
             python=list(traits["python_command"]) or None,
             kernels=self._kernels.command_of,
         )
+        reported = ReportedExecutor(state_dir=place.state_dir, log=log, ring=self._outputs.ring)
         self._manager = Manager(
             store=store,
-            executor=self._executor,
+            executor=ByKind(self._executor, reported),
             max_running=traits["max_running"],
             keep_events=traits["keep_events"],
             log=log,
@@ -82,7 +86,6 @@ class Engine:
             beat_s=BEAT_S if traits["running_jobs_are_activity"] else None,
         )
         self._manager.feed.subscribe(self._tell_jupyter)
-        self._outputs = Outputs(log)
         self._inputs = Inputs(place.state_dir, is_known=self._is_known, log=log)
         self._standby: Standby | None = None
         self._standing_by: asyncio.Task[None] | None = None

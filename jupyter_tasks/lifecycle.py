@@ -7,10 +7,10 @@ Rule 3: a wish (to cancel, to pause) is a column; the state changes when it has 
 """
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 from jupyter_tasks.errors import IllegalTransition
-from jupyter_tasks.model import FAILURES, Attempt, End, Job, Spec, State
+from jupyter_tasks.model import FAILURES, Attempt, End, Job, Loss, Spec, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class RunAsked(Event):
 class Claimed(Event):
     """A supervisor holds the attempt's claim: it has started (or was found again, still running)."""
 
-    pid: int
+    pid: int | None
     host: str
     started_at: float
 
@@ -70,9 +70,7 @@ class Ended(Event):
 class Vanished(Event):
     """Nobody holds the claim and there is no end: the result can never be known."""
 
-    reason: Literal[
-        "supervisor_died", "host_rebooted", "container_replaced", "worker_lost", "files_lost"
-    ]
+    reason: Loss
     message: str = ""
 
 

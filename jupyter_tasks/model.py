@@ -12,7 +12,7 @@ Times are seconds since the epoch, durations end in ``_s``, sizes in ``_bytes``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 
 class State(StrEnum):
@@ -41,9 +41,19 @@ def folded(text: str) -> str:
 
 
 OnLost = Literal["fail", "requeue"]
-Kind = Literal["shell", "code", "function"]
+#: Why nobody can know how an attempt ended.
+Loss = Literal[
+    "supervisor_died",
+    "host_rebooted",
+    "container_replaced",
+    "worker_lost",
+    "files_lost",
+    "silent",
+]
+Kind = Literal["shell", "code", "function", "external"]
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_GRACE_S: Final = 10.0
+DEFAULT_LEASE_S: Final = 300.0
 DEFAULT_MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -54,6 +64,8 @@ class Spec:
     kind: Kind
     cwd: str
     env: Mapping[str, str]
+    #: Whether its attempts run here, and so take a slot of ``max_running``.
+    holds_slot: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +133,28 @@ class FunctionSpec(Spec):
     kind: Literal["function"] = "function"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalSpec(Spec):
+    """A program that runs elsewhere and reports itself; nothing of it is started or signalled here.
+
+    Silence longer than ``lease_s`` loses it. ``program`` and ``host``: what people are told of it.
+    """
+
+    lease_s: float = DEFAULT_LEASE_S
+    program: str = ""
+    host: str = ""
+    cwd: str = ""
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kind: Literal["external"] = "external"
+    holds_slot: ClassVar[bool] = False
+
+
 #: Every kind's spec; further kinds join here.
 SPECS: Final[Mapping[str, type[Spec]]] = {
     "shell": ShellSpec,
     "code": CodeSpec,
     "function": FunctionSpec,
+    "external": ExternalSpec,
 }
 
 
@@ -164,6 +193,25 @@ class End:
     output_bytes: int = 0
     leftover_pids: tuple[int, ...] = ()
     progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a program that runs elsewhere says of itself; nothing at all says that it lives.
+
+    ``key``: the same report again is known by it. ``is_paused``: it stands still, as it was asked to.
+    ``result``: JSON. ``end``: it has ended like this, the rest is its last word.
+    """
+
+    attempt: int | None = None
+    key: str | None = None
+    progress: Progress | None = None
+    output: tuple[tuple[Literal["out", "err"], bytes], ...] = ()
+    is_paused: bool = False
+    result: bytes | None = None
+    end: Literal["succeeded", "failed", "cancelled"] | None = None
+    exit_code: int | None = None
+    message: str = ""
 
 
 #: Why a job failed that nobody stopped, by the outcome; where it exited, the exit code decides.
@@ -254,7 +302,7 @@ class Job:
 
     @property
     def is_live(self) -> bool:
-        """Whether an attempt of it is starting, running or stopped in the middle (it holds a slot)."""
+        """Whether an attempt of it is starting, running or stopped in the middle (and so keeps its slot)."""
         return self.state in (State.STARTING, State.RUNNING) or (
             self.state is State.PAUSED and self.resume_to is State.RUNNING
         )

@@ -45,7 +45,23 @@ class OutputWriter:
         self._tail: list[str] = []
         self._used = 0
         self._limit = max(max_bytes // 2, 1)
+        self._path = f"{directory}/{_NAME}"
         self._fd: int | None = None
+
+    @classmethod
+    def resumed(cls, directory: str, max_bytes: int, size: int) -> "OutputWriter":
+        """A writer that goes on where the output ends: ``size`` bytes of its last segment are whole.
+
+        What follows those is cut off. Raises OSError.
+        """
+        writer = cls(directory, max_bytes)
+        if found := segments(directory):
+            start, writer._path = found[-1]
+            os.truncate(writer._path, size)
+            writer.end, writer._used = start + size, size
+            writer._tail = [path for at, path in found if at]
+            writer._limit = writer._tail_bytes if start else writer._limit
+        return writer
 
     def write(self, kind: str, t: float, payload: bytes | None = None, **fields: Any) -> bool:
         """Append one record; False where there was no room (the loss is counted and told later)."""
@@ -67,6 +83,10 @@ class OutputWriter:
         ]
         return all(kept)
 
+    def write_together(self, pieces: list[Piece]) -> bool:
+        """Append records by one write, all or none; False where there was no room: none is kept."""
+        return self._append(pieces)
+
     def finish(self, t: float) -> None:
         """Tell a loss that has not been told, and bring everything to the disk; raises OSError."""
         if self.lost_bytes and self._append(self._loss(t)):
@@ -75,7 +95,7 @@ class OutputWriter:
             os.fdatasync(self._fd)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close what is open; a later write opens it again."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -113,8 +133,8 @@ class OutputWriter:
 
     def _segment_for(self, size: int) -> int:
         if self._fd is None:
-            self._fd = self._open(f"{self._directory}/{_NAME}")
-        elif self._used and self._used + size > self._limit:
+            self._fd = self._open(self._path)
+        if self._used and self._used + size > self._limit:
             self._next_segment()
         return self._fd
 
@@ -122,7 +142,8 @@ class OutputWriter:
         path = f"{self._directory}/{_NAME}.{self.end}"
         fd = self._open(path)
         self.close()
-        self._fd, self._used, self._limit = fd, 0, self._tail_bytes
+        self._fd, self._path = fd, path
+        self._used, self._limit = 0, self._tail_bytes
         self._tail.append(path)
         if len(self._tail) > _TAIL_SEGMENTS:
             with contextlib.suppress(FileNotFoundError):

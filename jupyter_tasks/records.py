@@ -7,7 +7,10 @@ raw bytes and a newline. Program output is never escaped, copied or decoded on i
 import base64
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 _SIZE_FIELD = b'"n":'
 _SVG = "image/svg+xml"
@@ -111,7 +114,7 @@ def _bounded(pictures: list[str]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def record_size(buffer: bytes | bytearray, at: int = 0) -> int | None:
+def record_size(buffer: "bytes | bytearray | mmap", at: int = 0) -> int | None:
     """How long the record is that starts there; None where its header is not whole.
 
     Raises ValueError where no record can start there.
@@ -128,7 +131,7 @@ def record_size(buffer: bytes | bytearray, at: int = 0) -> int | None:
     return newline + 1 - at + payload
 
 
-def last_boundary(buffer: bytes, at: int = 0) -> int:
+def last_boundary(buffer: "bytes | bytearray | mmap", at: int = 0) -> int:
     """Where the last whole record of the buffer ends; ``at`` where there is none.
 
     Looks at headers only. What is no record (a torn write) ends the walk.

@@ -96,7 +96,10 @@ def _command(
         parser.error("give a command or --code FILE, not both")
     if code is None and getattr(given, "kernel", None) is not None:
         parser.error("--kernel goes with --code FILE")
-    if given.verb == "submit" and words is None and not typed and code is None:
+    is_external = getattr(given, "external", False)
+    if is_external and (words is not None or typed or code is not None):
+        parser.error("--external starts nothing here: give no command")
+    if given.verb == "submit" and words is None and not typed and code is None and not is_external:
         parser.error("give a command: submit -- COMMAND…, or submit 'a line for the shell'")
     return words if words is not None else (typed[0] if typed else None)
 
@@ -125,7 +128,15 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
 
-    for add in (_add_submit, _add_reading, _add_following, _add_changes, _add_edit, _add_rest):
+    for add in (
+        _add_submit,
+        _add_reading,
+        _add_following,
+        _add_changes,
+        _add_edit,
+        _add_report,
+        _add_rest,
+    ):
         add(verb)
     return parser
 
@@ -160,15 +171,23 @@ def _add_connection(parser: argparse.ArgumentParser, *, is_default: bool) -> Non
 
 def _add_submit(verb: _Verb) -> None:
     parser = verb("submit", "submit a job")
-    parser.usage = (
-        "jupyter tasks submit [options] (-- COMMAND… | 'a line for the shell' | --code FILE)"
-    )
+    parser.usage = "jupyter tasks submit [options] (-- COMMAND… | 'a line for the shell' | --code FILE | --external)"
     parser.add_argument("typed", nargs="*", metavar="COMMAND", help="see above")
     code = parser.add_argument_group("code instead of a command")
     code.add_argument(
         "--code", metavar="FILE", help="run FILE in a fresh kernel; - for our own stdin"
     )
     code.add_argument("--kernel", metavar="NAME", help="of a kernelspec; default: the server's own")
+    external = parser.add_argument_group("a program that runs elsewhere, and reports itself")
+    external.add_argument("--external", action="store_true", help="see `jupyter tasks report`")
+    external.add_argument(
+        "--lease",
+        type=parsed_by(units.seconds),
+        metavar="TIME",
+        help="it is lost where it says nothing for so long; default: 5m",
+    )
+    external.add_argument("--program", help="what it is, for people")
+    external.add_argument("--host", help="where it runs, for people")
     _add_job_options(parser)
     what = parser.add_argument_group("then")
     what.add_argument("--wait", action="store_true", help="wait for its end; exit with its code")
@@ -271,6 +290,22 @@ def _add_rest(verb: _Verb) -> None:
     parser.add_argument("value", nargs="?", help="like 40%%, 3/12 or 0.4")
     parser.add_argument("total", nargs="?", type=float, help="what the value is a part of")
     parser.add_argument("-m", "--message", help="what is being done")
+
+
+def _add_report(verb: _Verb) -> None:
+    parser = verb("report", "report on a job whose program runs elsewhere (submit --external)")
+    parser.add_argument("id", metavar="ID")
+    add = parser.add_argument_group("what it says of itself; nothing: that it lives").add_argument
+    add("--progress", metavar="SHARE", help="like 40%%, 3/12 or 0.4, with words after it")
+    add("-m", "--message", help="what is being done; at the end, how it ended")
+    add("--output", metavar="FILE", help="what it printed, - for our own stdin")
+    add("--error-output", metavar="FILE", help="what it printed to its standard error")
+    add("--paused", action="store_true", help="it stands still, as it was asked to")
+    add("--result", metavar="JSON", help="what it found")
+    add("--end", choices=("succeeded", "failed", "cancelled"), help="it has ended like this")
+    add("--exit-code", type=int, metavar="N", help="it has ended, by itself: 0 is success")
+    add("--attempt", type=_positive, metavar="N", help="refuse it where the job is at another")
+    add("--idempotency-key", metavar="KEY", help="the same report again is known by it")
 
 
 def parsed_by(parse: Callable[[str], float | int]) -> Callable[[str], float | int]:

@@ -122,12 +122,26 @@ def code_spec(arguments: argparse.Namespace) -> dict[str, Any]:
     return spec if arguments.kernel is None else {**spec, "kernel": arguments.kernel}
 
 
-def _text(path: str, option: str = "--stdin") -> str:
+def file_bytes(path: str, option: str) -> bytes:
+    """What the file holds that an option names, ``-`` for our own standard input; raises BadMessage."""
     try:
-        data = os.fdopen(0, "rb", closefd=False).read() if path == "-" else Path(path).read_bytes()
-        return data.decode()
+        return os.fdopen(0, "rb", closefd=False).read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise BadMessage(f"{option} {path} cannot be read: {error.strerror}.") from None
+
+
+def external_spec(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What ``--external``, ``--lease``, ``--program`` and ``--host`` say."""
+    said = {"program": arguments.program, "host": arguments.host, "lease_s": arguments.lease}
+    return {
+        "kind": "external",
+        **{name: value for name, value in said.items() if value is not None},
+    }
+
+
+def _text(path: str, option: str = "--stdin") -> str:
+    try:
+        return file_bytes(path, option).decode()
     except UnicodeDecodeError:
         raise BadMessage(
             f"{option} {path} is no text (UTF-8); let the command read the file: `sh -c 'cmd < file'`."

@@ -6,6 +6,7 @@ answer is lost: the job is read, and asked again only where nothing has come of 
 
 import json
 import os
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from posixpath import normpath
 from typing import Any, Final, Literal, TypedDict
@@ -46,6 +47,25 @@ class JobOptions(TypedDict, total=False):
     on_lost: OnLost | None
 
 
+class ReportOptions(TypedDict, total=False):
+    """What a program that runs elsewhere says of itself; nothing at all: that it lives.
+
+    ``progress``: a share as 0.25, ``(3, 12)``, ``(3, 12, "third")``, or a text as ``"3/12 third"``.
+    ``out``, ``err``: what it printed. ``paused``: it stands still, as it was asked to. ``result``: any
+    JSON. ``end`` (or ``exit_code``) and ``message``: how it has ended.
+    """
+
+    progress: float | tuple[Any, ...] | str | None
+    out: str | bytes | None
+    err: str | bytes | None
+    paused: bool
+    result: Any
+    end: Literal["succeeded", "failed", "cancelled"] | None
+    exit_code: int | None
+    message: str | None
+    attempt: int | None
+
+
 class FilterOptions(TypedDict, total=False):
     """Which jobs: several values of one field mean "or", several tags mean "and".
 
@@ -69,6 +89,15 @@ _FILTER_FIELDS: Final = (
     ("tags", "tag", "tags"),
     ("ids", "id", "ids"),
 )
+
+
+def external(lease_s: float | None, program: str | None, host: str | None) -> Wire:
+    """The spec of a program that runs elsewhere."""
+    given = {"lease_s": lease_s, "program": program, "host": host}
+    return {
+        "kind": "external",
+        **{name: value for name, value in given.items() if value is not None},
+    }
 
 
 def job_request(command: Command, options: JobOptions, *, keep_none: bool = False) -> Wire:
@@ -110,7 +139,8 @@ def submit(
     """
     if folder is not None and (yield from _is_neighbour(session)):
         for job in body if isinstance(body, list) else [body]:
-            job["spec"].setdefault("cwd", folder)
+            if job["spec"]["kind"] != "external":  # that one runs in a folder elsewhere
+                job["spec"].setdefault("cwd", folder)
     reply = yield from ask(session, _post("jobs", body, {"Idempotency-Key": _checked_key(key)}))
     answer = decoded(reply)
     jobs: list[Wire] = answer["jobs"] if isinstance(body, list) else [answer]
@@ -190,6 +220,32 @@ def change(session: Session, job_id: str, verb: Verb, body: Wire | None = None) 
         job = yield from get(session, job_id)
         if _was_restarted(before, job) if before else _HAS_HAPPENED[verb](job):
             return job
+
+
+def report(session: Session, job_id: str, body: Wire, key: str) -> Flow[Wire]:
+    """Report on a program that runs elsewhere; the key makes a second sending harmless."""
+    request = _post(of_job(job_id, "report"), body, {"Idempotency-Key": _checked_key(key)})
+    told: Wire = decoded((yield from ask(session, request)))
+    return told
+
+
+def report_body(options: ReportOptions) -> Wire:
+    """The body of a report; bytes that are no UTF-8 go as base64."""
+    body: Wire = {name: value for name, value in options.items() if value is not None}
+    if "result" in options:
+        body["result"] = options["result"]
+    for name in ("out", "err"):
+        given = body.pop(name, None)
+        if isinstance(given, str):
+            body[name] = given
+        elif given is not None:
+            body[f"{name}_b64"] = b64encode(given).decode()
+    share = body.get("progress")
+    if isinstance(share, tuple):
+        body["progress"] = dict(zip(("value", "total", "message"), share, strict=False))
+    elif isinstance(share, int | float):
+        body["progress"] = {"value": share}
+    return body
 
 
 def edit(session: Session, job_id: str, changes: Wire) -> Flow[Wire]:

@@ -141,6 +141,23 @@ class Client:
             flow = carrying.submit_call(self._session, body, file, self._shell.folder)
             return JobHandle(self._shell, self._shell.run(flow))
 
+    @spelled_out
+    def submit_external(
+        self,
+        *,
+        lease_s: float | None = None,
+        program: str | None = None,
+        host: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> JobHandle:
+        """Submit a job whose program runs elsewhere, and reports itself by ``JobHandle.report``.
+
+        Nothing is started: the job runs from now on, and is lost where the program says nothing for
+        ``lease_s`` seconds (300 by default). ``program`` and ``host`` are for people.
+        """
+        spec = calls.external(lease_s, program, host)
+        return self.submit(spec, **options)
+
     def job(self, job_id: str) -> JobHandle:
         """The job with this id, or the one newer job whose id begins like this."""
         whole = self._shell.run(calls.resolve(self._session, job_id))
@@ -303,6 +320,19 @@ class AsyncClient:
         with carrying.packed_call(function, args, kwargs or {}) as file:
             flow = carrying.submit_call(self._session, body, file, self._shell.folder)
             return AsyncJobHandle(self._shell, await self._shell.run(flow))
+
+    @spelled_out
+    async def submit_external(
+        self,
+        *,
+        lease_s: float | None = None,
+        program: str | None = None,
+        host: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle:
+        """Submit a job whose program runs elsewhere; see Client.submit_external."""
+        spec = calls.external(lease_s, program, host)
+        return await self.submit(spec, **options)
 
     async def job(self, job_id: str) -> AsyncJobHandle:
         """The job with this id, or the one newer job whose id begins like this."""

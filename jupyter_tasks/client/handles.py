@@ -7,11 +7,12 @@ Both handles have the same methods; those of AsyncJobHandle are awaited. Their f
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryFile
 from typing import Any, Self, Unpack
 
 from jupyter_tasks.client import calls, carrying, streams
-from jupyter_tasks.client.calls import Command, JobOptions, Wire
+from jupyter_tasks.client.calls import Command, JobOptions, ReportOptions, Wire
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out
 from jupyter_tasks.client.streams import Piece, Place
@@ -136,6 +137,18 @@ class JobHandle(_Known):
         changes = self._changes(command, options)
         self.wire = self._shell.run(calls.edit(self._shell.session, self.id, changes))
         return self
+
+    @spelled_out
+    def report(self, *, idempotency_key: str | None = None, **said: Unpack[ReportOptions]) -> Wire:
+        """Say how the job's program is, which runs elsewhere (kind ``external``).
+
+        What is said is on disk when this returns, once, whatever becomes of the answer. The answer
+        tells what the program should do: ``{"cancel", "pause", "state", "lease_s", …}``. Raises
+        Conflict where the job has ended.
+        """
+        key = token_hex(16) if idempotency_key is None else idempotency_key
+        body = calls.report_body(said)
+        return self._shell.run(calls.report(self._shell.session, self.id, body, key))
 
     def delete(self) -> None:
         """Delete the job, which has ended, and its output."""
@@ -266,6 +279,15 @@ class AsyncJobHandle(_Known):
         changes = self._changes(command, options)
         self.wire = await self._shell.run(calls.edit(self._shell.session, self.id, changes))
         return self
+
+    @spelled_out
+    async def report(
+        self, *, idempotency_key: str | None = None, **said: Unpack[ReportOptions]
+    ) -> Wire:
+        """Say how the job's program is, which runs elsewhere; see JobHandle.report."""
+        key = token_hex(16) if idempotency_key is None else idempotency_key
+        body = calls.report_body(said)
+        return await self._shell.run(calls.report(self._shell.session, self.id, body, key))
 
     async def delete(self) -> None:
         """Delete the job, which has ended, and its output."""

@@ -19,6 +19,7 @@ from tornado.ioloop import IOLoop
 
 from jupyter_tasks import attempt, inputs, posix
 from jupyter_tasks.contracts import Listener, Verdict
+from jupyter_tasks.errors import Conflict
 from jupyter_tasks.executors import verdict, writing
 from jupyter_tasks.executors.channel import Channel, Message
 from jupyter_tasks.executors.doors import remove_abandoned
@@ -34,7 +35,7 @@ from jupyter_tasks.lifecycle import (
     Unreachable,
     Vanished,
 )
-from jupyter_tasks.model import Job, Progress, State
+from jupyter_tasks.model import Job, Progress, Report, State
 
 _T = TypeVar("_T")
 
@@ -146,6 +147,16 @@ class LocalExecutor:
     async def fence(self, job: Job) -> bool:
         """Claim the attempt ourselves, so that nobody starts it."""
         return await self._in_thread(self._fence, job)
+
+    async def report(self, job: Job, report: Report) -> tuple[list[Event], bool]:
+        """Refuse it: what runs here is heard by its supervisor."""
+        del report
+        raise Conflict(
+            f"Job {job.id} is of kind {job.kind}; only one of kind external is reported on from "
+            "outside. What runs here tells how far it is by $JUPYTER_TASKS_REPORT.",
+            job=job.id,
+            kind=job.kind,
+        )
 
     def stop(self, job: Job, reason: str, *, at_once: bool) -> None:
         """End the attempt's tree; the supervisor does it, by its ladder."""

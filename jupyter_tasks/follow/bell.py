@@ -53,6 +53,12 @@ class Bell:
         self._arm()
         return waiter
 
+    def ring(self) -> None:
+        """Wake everybody whom it may concern; they wait anew where it did not."""
+        for waiter in tuple(self._waiters):
+            if not waiter.done():
+                waiter.set_result(None)
+
     def close(self) -> None:
         """Let go of the supervisor; nobody waits any more."""
         self._hang_up()
@@ -102,7 +108,7 @@ class Bell:
         if probe.claim is None:
             return  # it has not started: the feed will wake whoever waits
         if probe.end is not None or probe.held_by is None:
-            self._later(_LOOK_EVERY_S, self._ring)
+            self._later(_LOOK_EVERY_S, self.ring)
             return
         try:
             self._sock = posix.connect_control(probe.claim.control)
@@ -114,7 +120,7 @@ class Bell:
     def _try_again(self, claim: attempt.Claim, error: OSError) -> None:
         """It lives but does not listen: a cleaner has taken its socket, or it is very busy."""
         if self._tries >= len(_BACKOFF_S):
-            self._later(_LOOK_EVERY_S, self._ring)
+            self._later(_LOOK_EVERY_S, self.ring)
             return
         if self._tries == 0:
             self._log.info(
@@ -141,14 +147,14 @@ class Bell:
             self._tries = 0
             self._rung_at = self._loop.time()
             self.size = max(self.size, message["size"])
-            self._ring()
+            self.ring()
 
     def _lost(self) -> None:
         """The supervisor has gone, or does not want us: readers look, and we try again later."""
         self._hang_up()
         wait = _BACKOFF_S[self._tries] if self._tries < len(_BACKOFF_S) else _LOOK_EVERY_S
         self._tries += 1
-        self._later(wait, self._ring)
+        self._later(wait, self.ring)
 
     def _hang_up(self) -> None:
         self._asked = False
@@ -156,9 +162,3 @@ class Bell:
             self._loop.remove_reader(self._sock)
             self._sock.close()
             self._sock = None
-
-    def _ring(self) -> None:
-        """Wake everybody whom it may concern; they wait anew where it did not."""
-        for waiter in tuple(self._waiters):
-            if not waiter.done():
-                waiter.set_result(None)

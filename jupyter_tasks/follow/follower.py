@@ -54,6 +54,11 @@ class Outputs:
             raise
         return follower
 
+    def ring(self, directory: str) -> None:
+        """Let the readers of that attempt look at once: its output has grown by this server's own hand."""
+        if directory in self._open:
+            self._open[directory].bell.ring()
+
     def close(self) -> None:
         """Let go of every file and connection, whoever may still read."""
         for output in self._open.values():

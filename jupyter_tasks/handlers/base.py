@@ -21,6 +21,7 @@ from tornado.httpclient import HTTPResponse
 
 from jupyter_tasks import access, messages
 from jupyter_tasks.errors import (
+    BadMessage,
     CallerError,
     NoActiveManager,
     NoSuchThing,
@@ -139,6 +140,17 @@ class TasksMixin(JupyterHandler):
         if self.is_private and (named := self.request.headers.get(ROOT_DIR_HEADER)):
             return unquote(named)
         return str(Path(self.settings["serverapp"].root_dir).absolute())
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """By which the same request is known again, where the caller gave one; raises BadMessage."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is not None and not 0 < len(key) <= messages.MAX_KEY:
+            raise BadMessage(
+                f"The header `Idempotency-Key` must have 1 to {messages.MAX_KEY} characters.",
+                field="Idempotency-Key",
+            )
+        return key
 
     @property
     def request_id(self) -> str:

@@ -82,14 +82,9 @@ class JobsHandler(TasksHandler):
         return jobs
 
     def _receipt(self, body: bytes, jobs: list[Job]) -> Receipt | None:
-        key = self.request.headers.get("Idempotency-Key")
+        key = self.idempotency_key
         if key is None:
             return None
-        if not 0 < len(key) <= messages.MAX_KEY:
-            raise BadMessage(
-                f"The header `Idempotency-Key` must have 1 to {messages.MAX_KEY} characters.",
-                field="Idempotency-Key",
-            )
         return Receipt(
             owner=jobs[0].owner,
             key=key,
@@ -263,7 +258,7 @@ def must_be_folders(paths: set[str]) -> None:
     """Refuse a working folder that is not there while somebody still can put it right."""
     for path in paths:
         # (A Path raises where a name is too long or a folder on the way may not be entered.)
-        if not os.path.isdir(path):  # noqa: PTH112
+        if path and not os.path.isdir(path):  # noqa: PTH112
             raise BadMessage(
                 f"The folder {path} is not there; make it, or give another `spec.cwd`.",
                 field="spec.cwd",

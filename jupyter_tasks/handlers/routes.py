@@ -8,7 +8,18 @@ from typing import Any, Final
 from jupyter_server.utils import url_path_join
 
 from jupyter_tasks import messages
-from jupyter_tasks.handlers import artifacts, bulk, jobs, output, sse, status, values, viewers, ws
+from jupyter_tasks.handlers import (
+    artifacts,
+    bulk,
+    jobs,
+    output,
+    reports,
+    sse,
+    status,
+    values,
+    viewers,
+    ws,
+)
 from jupyter_tasks.handlers.base import TasksHandler, UnknownRouteHandler
 from jupyter_tasks.messages.streams import EventsQuery, JobEventsQuery, OutputQuery
 from jupyter_tasks.openapi import Action, Operation, Route
@@ -126,6 +137,22 @@ _CANCEL: Final = Route(
     },
 )
 
+_REPORT: Final = Route(
+    path="api/jobs/{job_id}/report",
+    handler=reports.ReportHandler,
+    operations={
+        "POST": Operation(
+            summary="Report on a program that runs elsewhere: progress, output, result, its end.",
+            action="write",
+            body=messages.ReportRequest,
+            is_body_required=False,
+            answers={200: messages.Reported},
+            errors=(409, 507),
+            headers={"Idempotency-Key": "The same report again, known by it, changes nothing."},
+        )
+    },
+)
+
 _OUTPUT: Final = Route(
     path="api/jobs/{job_id}/output",
     handler=output.OutputHandler,
@@ -193,6 +220,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _INPUTS,
     _JOB,
     _CANCEL,
+    _REPORT,
     _ask("pause", "write", "Let the job stand still.", jobs.PauseHandler),
     _ask("resume", "write", "Let the job go on.", jobs.ResumeHandler),
     _ask("restart", "execute", "Run a job that has ended again.", jobs.RestartHandler),

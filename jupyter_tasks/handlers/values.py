@@ -20,7 +20,7 @@ from jupyter_tasks.handlers.artifacts import FilesHandler, open_below
 from jupyter_tasks.handlers.base import TasksHandler, authorized
 from jupyter_tasks.inputs import Inputs, Upload
 from jupyter_tasks.messages import AttemptQuery
-from jupyter_tasks.model import ENDED, Attempt, CodeSpec, FunctionSpec, Job, State
+from jupyter_tasks.model import ENDED, Attempt, CodeSpec, ExternalSpec, FunctionSpec, Job, State
 
 #: Written together: each piece takes the way to a thread and back.
 _PIECE_BYTES: Final = 1024 * 1024
@@ -115,14 +115,14 @@ class ResultHandler(FilesHandler):
         number = self.query(AttemptQuery).attempt
         job = await self.manager.get(job_id, self.owner)
         folder = self.directory(job, number)
-        is_function = isinstance(job.spec, FunctionSpec)
-        if not (is_function or (isinstance(job.spec, CodeSpec) and job.spec.outputs)):
+        is_told = isinstance(job.spec, FunctionSpec | ExternalSpec)
+        if not (is_told or (isinstance(job.spec, CodeSpec) and job.spec.outputs)):
             raise NoResult(
                 f"Job {job.id} has no result: it was not asked for any values (`outputs`).",
                 job=job.id,
             )
         tried = await self._attempt(job, number)
-        if is_function and not self._wants_values():
+        if is_told and not self._wants_values():
             if tried.state not in ENDED:
                 raise _not_there(job, tried)
             self.reply(await asyncio.to_thread(_told, folder, tried))

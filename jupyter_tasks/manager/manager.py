@@ -28,23 +28,20 @@ from jupyter_tasks.errors import (
 from jupyter_tasks.feed import Feed, ProgressNews
 from jupyter_tasks.manager import bulk
 from jupyter_tasks.manager.explaining import Explanation, sentence
+from jupyter_tasks.manager.outside import Outside
 from jupyter_tasks.manager.slots import Slots
+from jupyter_tasks.manager.tidying import Tidying
 from jupyter_tasks.manager.turns import Patience, Turns
-from jupyter_tasks.model import Change, Filter, Job, Progress, Receipt, State
+from jupyter_tasks.model import Change, Filter, Job, Progress, Receipt, Report, State
 
 _PAGE = 500
 #: How long the news of a start waits for the news of its end, before it is booked by itself.
 _CLAIM_SETTLES_S = 0.004
-#: How many of the newest events are looked at for deletions that a crash may have cut short.
-_DELETIONS_WITHIN = 1000
 #: What the machine or the server is short of at the moment, and no job's fault.
 _SHORTAGES = (
     *(errno.ENOSPC, errno.EDQUOT),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
 )
-#: How often, in events, and how far back the store is tidied.
-_TIDY_EVERY = 5_000
-_RECEIPTS_KEPT_S = 24 * 3600.0
 
 
 class Manager:
@@ -72,8 +69,6 @@ class Manager:
         self._executor = executor
         self._log = log
         self._clock = clock
-        self._keep_events = keep_events
-        self._tidied_at_seq = 0
         self._is_in_step = False
         self._progress: dict[str, Progress] = {}
         self._settling: dict[tuple[str, int], tuple[asyncio.TimerHandle, lc.Claimed]] = {}
@@ -87,6 +82,12 @@ class Manager:
             spawn=self._spawn,
             patience=self._patience,
         )
+        self._outside = Outside(
+            store, give=self._give_slot, spawn=self._spawn, patience=self._patience
+        )
+        self._tidying = Tidying(
+            store, keep_events=keep_events, spawn=self._spawn, clock=clock, log=log
+        )
         executor.listen(self)
 
     # -- reading: on every server ---------------------------------------------------------------
@@ -99,7 +100,7 @@ class Manager:
     @property
     def running(self) -> int:
         """How many attempts hold a slot."""
-        return len(self._slots.live)
+        return self._slots.taken
 
     @property
     def max_running(self) -> int:
@@ -121,14 +122,15 @@ class Manager:
         """Why the job is as it is, and what it waits for."""
         job = await self.get(job_id, owner)
         position = await self._store.position(job) if job.state is State.QUEUED else None
-        live = len(await self._store.live()) if not self.is_active else self.running
+        live = self._slots.live.values() if self.is_active else await self._store.live()
+        running = sum(one.spec.holds_slot for one in live)
         return Explanation(
             job=job.id,
             state=job.state,
             reason=job.reason,
-            message=sentence(job, position, live, self.max_running),
+            message=sentence(job, position, running, self.max_running),
             position=position,
-            running=live,
+            running=running,
             max_running=self.max_running,
         )
 
@@ -150,13 +152,30 @@ class Manager:
                 self._slots.update(change.job)
                 self.feed.publish(change)
             self._slots.fill()
-        self._tidy_at_times()
-        return [change.job for change in changes], is_new
+            await self._outside.start(change.job for change in changes)
+        self._tidying.at_times(self.feed.seq)
+        jobs = [change.job for change in changes]
+        return [self._slots.live.get(job.id, job) for job in jobs], is_new
 
     async def ask(self, job_id: str, owner: str | None, event: lc.Event) -> Job:
         """Do to the owner's job what a person asks for; raises NoSuchThing or IllegalTransition."""
         self._must_be_active()
         return await self._feed(job_id, event, owner=owner)
+
+    async def report(self, job_id: str, owner: str | None, report: Report) -> tuple[Job, bool]:
+        """Take what a program says that runs elsewhere; the job then, and whether it was new.
+
+        Raises Conflict where nobody may report on that job or attempt (any more).
+        """
+        self._must_be_active()
+        job = await self.get(job_id, owner)
+        if report.attempt not in (None, job.attempt):
+            raise IllegalTransition(f"Job {job_id} is at attempt {job.attempt}, no other.")
+        events, is_new = await self._executor.report(job, report)
+        for event in events:
+            self._claim_has_settled(job.id, job.attempt, is_over=isinstance(event, lc.Ended))
+            await self._take_news(job.id, job.attempt, event)
+        return await self.get(job_id, owner), is_new
 
     async def edit(self, job_id: str, owner: str | None, version: int, event: lc.Edited) -> Job:
         """Change a waiting job; raises StaleVersion where it is no longer at that version."""
@@ -206,8 +225,9 @@ class Manager:
         self.activated.set()
         for job in live:
             self._spawn(self._recover(job))
-        self._spawn(self._finish_deletions())
+        self._spawn(self._tidying.finish_deletions(self.feed.seq, self._executor.forget))
         self._slots.fill()
+        self._spawn(self._outside.start_all())
 
     def step_down(self) -> None:
         """Another server decides from now on; what was held in memory is no longer the truth."""
@@ -310,14 +330,6 @@ class Manager:
             self.happened(job.id, job.attempt, verdict)
             return
 
-    async def _finish_deletions(self) -> None:
-        """Remove the files of jobs whose deletion was committed just before a crash."""
-        first = max(self.feed.seq - min(_DELETIONS_WITHIN, self._keep_events), 0)
-        changes = await self._store.changes(first, limit=_DELETIONS_WITHIN)
-        for change in changes or ():
-            if change.after is None:
-                await self._executor.forget(change.job)
-
     # -- the heart: one event of one job --------------------------------------------------------
 
     async def _feed(
@@ -354,6 +366,7 @@ class Manager:
                 await self._commit(change)
         for effect in effects:
             await self._carry_out(effect, after)
+        await self._outside.start([after])
         return after
 
     async def _current(
@@ -455,19 +468,6 @@ class Manager:
         """Its files were being prepared: whoever deleted it meanwhile may have looked before."""
         if await self._store.get(job.id) is None:
             await self._executor.forget(job)
-
-    def _tidy_at_times(self) -> None:
-        if self.feed.seq - self._tidied_at_seq >= _TIDY_EVERY:
-            self._tidied_at_seq = self.feed.seq
-            self._spawn(self._tidy())
-
-    async def _tidy(self) -> None:
-        """Forget old events and idempotency keys, so that neither grows for ever."""
-        try:
-            await self._store.forget_events(keep=self._keep_events)
-            await self._store.forget_receipts(before=self._clock() - _RECEIPTS_KEPT_S)
-        except StoreUnavailable:
-            self._log.exception("Failed to forget old events; trying again later")
 
     # -- small parts ----------------------------------------------------------------------------
 

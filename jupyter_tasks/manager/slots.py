@@ -35,20 +35,28 @@ class Slots:
         self._is_open = False
         self._line = Line()
         self._entering: set[str] = set()
+        #: Live jobs that take no slot.
+        self._outside: set[str] = set()
         self._leaving: set[tuple[str, int]] = set()
         self._refilling: Line | None = None
+
+    @property
+    def taken(self) -> int:
+        """How many slots live jobs hold."""
+        return len(self.live) - len(self._outside)
 
     def open(self, live: Iterable[Job]) -> None:
         """Begin with the jobs that hold slots; the line is read when it is needed."""
         self.close()
         self.live = {job.id: job for job in live}
+        self._outside = {job.id for job in self.live.values() if not job.spec.holds_slot}
         self._is_open = True
 
     def close(self) -> None:
         """Forget everything: it is another's to decide now."""
         self._is_open = False
         self.live, self._line = {}, Line()
-        self._entering, self._leaving = set(), set()
+        self._entering, self._leaving, self._outside = set(), set(), set()
         self._refilling = None
 
     def update(self, job: Job) -> None:
@@ -59,11 +67,17 @@ class Slots:
             self.live[job.id] = job
         else:
             self.live.pop(job.id, None)
-        self._line.update(job)
+        if job.spec.holds_slot:
+            self._line.update(job)
+        elif job.is_live:
+            self._outside.add(job.id)
+        else:
+            self._outside.discard(job.id)
 
     def remove(self, job_id: str) -> None:
         """Take note that the job is no more."""
         self.live.pop(job_id, None)
+        self._outside.discard(job_id)
         self._line.remove(job_id)
 
     @contextmanager
@@ -98,14 +112,17 @@ class Slots:
             self._spawn(self._enter(job, self._line, self._entering))
 
     def _free(self) -> int:
+        held = self.live.keys() | self._entering
+        if self._outside:
+            held -= self._outside
         if not self._leaving:
-            return self.max_running - len(self.live.keys() | self._entering)
+            return self.max_running - len(held)
         leaving = {
             job_id
             for job_id, attempt in self._leaving
             if (job := self.live.get(job_id)) is not None and job.attempt == attempt
         }
-        return self.max_running - len((self.live.keys() | self._entering) - leaving)
+        return self.max_running - len(held - leaving)
 
     async def _enter(self, job: Job, line: Line, entering: set[str]) -> None:
         """Line and set are those of the time when it was sent: they may be closed meanwhile."""
@@ -122,7 +139,7 @@ class Slots:
         try:
             head = await self._head(line.limit)
             known = self.live.keys() | self._entering
-            waiting = [job for job in head if job.id not in known]
+            waiting = [job for job in head if job.id not in known and job.spec.holds_slot]
             line.refill(waiting, is_whole=len(head) < line.limit)
         except StoreUnavailable as error:
             await self._patience.after("read the queue", error)

@@ -3,24 +3,29 @@
 Whether a folder exists, who asks and what time it is are for others to know.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
+from jupyter_tasks.errors import BadMessage
 from jupyter_tasks.messages.specs import (
     MAX_NAME,
+    PLAIN,
+    ExternalSpecMessage,
     Message,
     SpecMessage,
+    check_plain,
     to_spec,
     unique,
+    without_control,
     words_of,
 )
 from jupyter_tasks.model import (
     DEFAULT_GRACE_S,
     DEFAULT_MAX_OUTPUT_BYTES,
     DEFAULT_QUEUE,
+    ExternalSpec,
     Filter,
     Job,
     Kind,
@@ -35,14 +40,9 @@ MAX_KEY: Final = 200
 _MAX_INT: Final = 2**53 - 1
 #: About 31 years: longer than anything, and still a number that every clock can add.
 _MAX_SECONDS: Final = 1e9
-#: Line breaks, escape sequences and the like could deceive whoever reads a list on a terminal.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
-#: So the bounds that no decoder checks stand in the OpenAPI document at least.
-_PLAIN: Final = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
-
-Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, extra_json_schema=_PLAIN)]
-Reason = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, extra_json_schema=_PLAIN)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, extra_json_schema=PLAIN)]
+Reason = Annotated[str, Meta(min_length=1, max_length=MAX_NAME, extra_json_schema=PLAIN)]
 Tag = Annotated[str, Meta(min_length=1, max_length=100)]
 Tags = Annotated[list[Tag], Meta(max_length=50)]
 Queue = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -71,8 +71,10 @@ class JobRequest(Message):
     on_lost: OnLost = "fail"
 
     def __post_init__(self) -> None:
-        """Refuse words that could deceive a terminal."""
+        """Refuse words that could deceive a terminal, and what cannot be done elsewhere."""
         _check_words(self)
+        if isinstance(self.spec, ExternalSpecMessage):
+            _check_elsewhere(self)
 
 
 #: The body of a submit: one job, or a list of jobs that are accepted all or none.
@@ -106,7 +108,7 @@ class CancelRequest(Message):
 
     def __post_init__(self) -> None:
         """Refuse words that could deceive a terminal."""
-        _check_plain("reason", self.reason)
+        check_plain("reason", self.reason)
 
 
 class FilterMessage(Message):
@@ -196,9 +198,7 @@ def to_job(request: JobRequest, *, job_id: str, owner: str, now: float, root_dir
 def default_name(command: str | Sequence[str]) -> str:
     """The command's first line, cut, without what could deceive a terminal."""
     words = command if isinstance(command, str) else " ".join(command)
-    line = words.lstrip().partition("\n")[0]
-    if not line.isprintable():
-        line = _CONTROL.sub(" ", line)
+    line = without_control(words.lstrip().partition("\n")[0])
     return line[:MAX_NAME].strip() or "command"
 
 
@@ -211,6 +211,7 @@ def to_edit(edit: JobEdit, former: Job) -> dict[str, Any]:
     }
     if edit.tags is not UNSET:
         given["tags"] = unique(edit.tags)
+    _check_kind(edit, former)
     if edit.spec is not UNSET:
         given["spec"] = to_spec(edit.spec, former.spec.cwd, former.spec)
     given["limits"] = tuple(
@@ -219,6 +220,19 @@ def to_edit(edit: JobEdit, former: Job) -> dict[str, Any]:
         if (value := getattr(edit, name)) is not UNSET
     )
     return given
+
+
+def _check_kind(edit: JobEdit, former: Job) -> None:
+    """What runs elsewhere was never to be started here, nor the other way round."""
+    is_external = isinstance(former.spec, ExternalSpec)
+    if edit.spec is not UNSET and isinstance(edit.spec, ExternalSpecMessage) != is_external:
+        words = f"A job of kind {former.kind} stays one; submit another for a program elsewhere."
+        raise BadMessage(words, field="spec.kind")
+    if is_external:
+        try:
+            _check_elsewhere(edit)
+        except ValueError as error:
+            raise BadMessage(f"{error}.") from None
 
 
 def to_filter(message: FilterMessage | ListQuery, owner: str | None) -> Filter:
@@ -245,13 +259,16 @@ def _many(value: Any) -> Sequence[Any]:
     return (value,) if isinstance(value, str) else value
 
 
+def _check_elsewhere(request: "JobRequest | JobEdit") -> None:
+    """Refuse what only a supervisor could see to, or a program could only do by being started here."""
+    if request.on_lost == "requeue":
+        raise ValueError("`on_lost` must be fail: nobody here could start that program again")
+    if request.memory_bytes not in (None, UNSET):
+        raise ValueError("`memory_bytes` cannot be limited for a program that runs elsewhere")
+
+
 def _check_words(message: "JobRequest | JobEdit") -> None:
-    _check_plain("name", message.name)
-    _check_plain("queue", message.queue)
+    check_plain("name", message.name)
+    check_plain("queue", message.queue)
     for tag in message.tags or ():
-        _check_plain("tags", tag)
-
-
-def _check_plain(field: str, text: str | UnsetType | None) -> None:
-    if text and not text.isprintable() and _CONTROL.search(text):
-        raise ValueError(f"`{field}` must not hold control characters")
+        check_plain("tags", tag)

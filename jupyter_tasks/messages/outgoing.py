@@ -10,6 +10,7 @@ from jupyter_tasks.errors import TasksError
 from jupyter_tasks.model import (
     Attempt,
     CodeSpec,
+    ExternalSpec,
     FunctionSpec,
     Job,
     Kind,
@@ -87,7 +88,15 @@ class FunctionSpecAnswer(Answer, tag_field="kind", tag="function"):
     env: dict[str, str]
 
 
-SpecAnswer = ShellSpecAnswer | CodeSpecAnswer | FunctionSpecAnswer
+class ExternalSpecAnswer(Answer, tag_field="kind", tag="external"):
+    """What runs elsewhere, and for how long it may be silent."""
+
+    lease_s: float
+    program: str
+    host: str
+
+
+SpecAnswer = ShellSpecAnswer | CodeSpecAnswer | FunctionSpecAnswer | ExternalSpecAnswer
 
 
 class JobMessage(Answer):
@@ -242,6 +251,21 @@ class ResultMessage(Answer):
     elapsed_s: float | None
 
 
+class Reported(Answer):
+    """What a program is told that has reported: whether it should end itself, or stand still.
+
+    ``is_new`` is false where that report had been taken before. The next one is due within ``lease_s``.
+    """
+
+    job: str
+    attempt: int
+    state: State
+    cancel: bool
+    pause: bool
+    lease_s: float
+    is_new: bool
+
+
 class Survives(Answer):
     """What running jobs outlive in this deployment; null where it cannot be known."""
 
@@ -326,7 +350,23 @@ def from_error(error: TasksError, request_id: str) -> ErrorMessage:
     )
 
 
+def from_report(job: Job, *, is_new: bool) -> Reported:
+    """What a program is told that has reported."""
+    assert isinstance(job.spec, ExternalSpec)
+    return Reported(
+        job=job.id,
+        attempt=job.attempt,
+        state=job.state,
+        cancel=job.cancel_requested_at is not None and not job.has_ended,
+        pause=job.pause_requested_at is not None or job.state is State.PAUSED,
+        lease_s=job.spec.lease_s,
+        is_new=is_new,
+    )
+
+
 def _from_spec(spec: Spec) -> SpecAnswer:
+    if isinstance(spec, ExternalSpec):
+        return ExternalSpecAnswer(lease_s=spec.lease_s, program=spec.program, host=spec.host)
     env = dict.fromkeys(spec.env, MASK) if spec.env else {}
     if isinstance(spec, CodeSpec):
         return CodeSpecAnswer(

@@ -7,10 +7,18 @@ from keyword import iskeyword
 from posixpath import join, normpath
 from typing import Annotated, Any, Final, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, UnsetType
 
 from jupyter_tasks.messages.outgoing import MASK
-from jupyter_tasks.model import CodeSpec, FunctionSpec, Load, ShellSpec, Spec
+from jupyter_tasks.model import (
+    DEFAULT_LEASE_S,
+    CodeSpec,
+    ExternalSpec,
+    FunctionSpec,
+    Load,
+    ShellSpec,
+    Spec,
+)
 
 T = TypeVar("T")
 MAX_COMMAND_BYTES: Final = 128 * 1024
@@ -24,6 +32,12 @@ _PYTHON: Final = re.compile(r"/[^\x00]+")
 
 Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 Variable = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+#: Line breaks, escape sequences and the like could deceive whoever reads a list on a terminal.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: So the bounds that no decoder checks stand in the OpenAPI document at least.
+PLAIN: Final = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
+LeaseS = Annotated[float, Meta(ge=1, le=30 * 24 * 3600)]
+Words = Annotated[str, Meta(max_length=MAX_NAME, extra_json_schema=PLAIN)]
 UploadId = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
@@ -134,8 +148,26 @@ class FunctionSpecMessage(Message, tag_field="kind", tag="function"):
         _check_place(self)
 
 
+class ExternalSpecMessage(Message, tag_field="kind", tag="external"):
+    """A program that runs elsewhere and reports itself; silence longer than ``lease_s`` loses it.
+
+    ``program`` and ``host``: what it is and where it runs, for people.
+    """
+
+    lease_s: LeaseS = DEFAULT_LEASE_S
+    program: Words = ""
+    host: Words = ""
+
+    def __post_init__(self) -> None:
+        """Refuse words that could deceive a terminal."""
+        check_plain("program", self.program)
+        check_plain("host", self.host)
+
+
+#: What runs on this machine.
+LocalSpecMessage = ShellSpecMessage | CodeSpecMessage | FunctionSpecMessage
 #: Every kind's spec; further kinds join here.
-SpecMessage = ShellSpecMessage | CodeSpecMessage | FunctionSpecMessage
+SpecMessage = LocalSpecMessage | ExternalSpecMessage
 
 
 #: Which kind a spec is of where it has such a field and does not say.
@@ -153,6 +185,8 @@ def complete(body: Any) -> None:
 
 def to_spec(message: SpecMessage, root_dir: str, former: Spec | None = None) -> Spec:
     """The spec with an absolute folder; what is masked is taken from the former spec, if any."""
+    if isinstance(message, ExternalSpecMessage):
+        return ExternalSpec(lease_s=message.lease_s, program=message.program, host=message.host)
     env = message.env
     if former is not None:
         env = {name: _unmask(name, value, former) for name, value in env.items()}
@@ -210,6 +244,8 @@ def words_of(spec: SpecMessage) -> str | Sequence[str]:
             return spec.source
         case FunctionSpecMessage():
             return spec.task
+        case ExternalSpecMessage():
+            return spec.program or "external program"
     return spec.command
 
 
@@ -220,6 +256,17 @@ def _unmask(name: str, value: str, former: Spec) -> str:
 def unique(values: Sequence[T]) -> tuple[T, ...]:
     """The values without repetitions, in their order."""
     return tuple(dict.fromkeys(values)) if len(values) > 1 else tuple(values)
+
+
+def check_plain(field: str, text: str | UnsetType | None) -> None:
+    """Raise ValueError, naming the field, where its text holds control characters."""
+    if text and not text.isprintable() and _CONTROL.search(text):
+        raise ValueError(f"`{field}` must not hold control characters")
+
+
+def without_control(text: str) -> str:
+    """The text, with spaces in the place of control characters."""
+    return text if text.isprintable() else _CONTROL.sub(" ", text)
 
 
 def _is_dotted(name: str) -> bool:
@@ -249,7 +296,7 @@ def _check_command(command: str | list[str]) -> None:
         )
 
 
-def _check_place(message: SpecMessage) -> None:
+def _check_place(message: LocalSpecMessage) -> None:
     if message.cwd is not None and "\0" in message.cwd:
         raise ValueError("`cwd` holds a NUL character, which no path can")
     if message.env:

@@ -17,6 +17,7 @@ from jupyter_tasks.model import (
     Attempt,
     Change,
     CodeSpec,
+    ExternalSpec,
     FunctionSpec,
     Job,
     Kind,
@@ -45,6 +46,7 @@ KINDS_JSON: Final = msgspec.json.encode(KINDS).decode()
 _EMPTY_SPECS: Final[dict[str, Callable[[], Spec]]] = {
     "shell": lambda: ShellSpec(command="", cwd=""),
     "code": lambda: CodeSpec(source="", cwd=""),
+    "external": ExternalSpec,
     "function": lambda: FunctionSpec(task="", load=Load(), cwd=""),
 }
 

@@ -613,3 +613,43 @@ def test_help_comes_at_once_and_loads_neither_rich_nor_httpx() -> None:
         took.append(time.perf_counter() - start)
     assert result.stdout.splitlines()[-1] == "[]"
     assert min(took) < 0.3
+
+
+# -- programs that run elsewhere -----------------------------------------------------------------
+
+
+def test_a_script_reports_on_itself(cli: Cli, client: Client) -> None:
+    job_id = submitted(cli, "--external", "--lease", "1m", "--program", "solve.sh")
+
+    going = cli("report", job_id, "--progress", "3/12", "-m", "third", "--output", "-", input="a\n")
+    handle = client.job(job_id)
+    told = handle.progress
+    handle.cancel()
+    wish = cli("report", job_id)
+    over = cli("report", job_id, "--end", "cancelled", "-m", "stopped", "--result", "[1]")
+
+    assert going.stdout.split() == [job_id, "running"]
+    assert (told.value, told.total, told.message) == (3, 12, "third")
+    assert wish.stdout.split() == [job_id, "running", "cancel"]
+    assert over.stdout.split() == [job_id, "cancelled"]
+    assert client.job(job_id).output() == b"a\n"
+    assert "solve.sh" in cli("show", job_id).stdout
+
+
+def test_a_report_on_what_has_ended_or_runs_here_is_refused_in_words(cli: Cli) -> None:
+    ended = submitted(cli, "--external")
+    cli("report", ended, "--exit-code", "0")
+    here = submitted(cli, "--wait", "true")
+
+    late, wrong = cli("report", ended, "-m", "more"), cli("report", here)
+
+    assert late.returncode == wrong.returncode == 5
+    assert f"Job {ended} is succeeded" in late.stderr
+    assert "$JUPYTER_TASKS_REPORT" in wrong.stderr
+
+
+def test_a_program_elsewhere_is_given_no_command(cli: Cli) -> None:
+    result = cli("submit", "--external", "--", "true")
+
+    assert result.returncode == 2
+    assert "--external starts nothing here" in result.stderr

@@ -407,3 +407,46 @@ def test_a_server_that_stays_away_is_told_with_what_to_do(own_server: LiveServer
         own_server.kill()
         with pytest.raises(errors.NoServer, match="start the server again"):
             client.status()
+
+
+# -- programs that run elsewhere -----------------------------------------------------------------
+
+
+def test_a_program_elsewhere_reports_through_the_client(client: Client) -> None:
+    handle = client.submit_external(program="solver", host="cluster", lease_s=60, name="solve")
+
+    told = handle.report(progress=(1, 4, "first"), out=b"\xff\n", err="oops\n")
+    handle.report(progress="2/4")
+    handle.report(result={"x": 1}, end="failed", exit_code=3, message="no licence")
+
+    assert (told["cancel"], told["pause"], told["lease_s"]) == (False, False, 60)
+    assert handle.output("out") == b"\xff\n"
+    assert handle.output("err") == b"oops\n"
+    job = handle.refresh()
+    assert (job.name, job.state, job.exit_code) == ("solve", State.FAILED, 3)
+    assert (job.message, job.progress.value) == ("no licence", 2)
+    assert job.spec.program == "solver"
+
+
+def test_what_is_reported_is_kept_once_though_its_answer_is_lost(
+    server: LiveServer, client: Client
+) -> None:
+    handle = client.submit_external()
+    path = f"POST /a%40b/tasks/api/jobs/{handle.id}/report"
+    with LossyRelay(server.url, path) as relay, Client(relay.url, server.token) as distant:
+        distant.job(handle.id).report(out="once\n")
+        assert relay.lost == 1
+    handle.report(exit_code=0)
+
+    assert handle.output() == b"once\n"
+
+
+def test_a_program_elsewhere_reports_through_the_async_client(server: LiveServer) -> None:
+    async def go() -> tuple[str, bytes]:
+        async with AsyncClient(server.url, server.token) as tasks:
+            handle = await tasks.submit_external()
+            await handle.report(progress=0.5, out="x")
+            told = await handle.report(exit_code=0)
+            return told["state"], await handle.output()
+
+    assert asyncio.run(go()) == ("succeeded", b"x")

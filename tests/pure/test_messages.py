@@ -29,6 +29,7 @@ DECODERS: dict[str, Decoder[Any]] = {
     "JobEdit": Decoder(JobEdit, messages.complete),
     "CancelRequest": Decoder(CancelRequest),
     "BulkRequest": Decoder(BulkRequest),
+    "ReportRequest": Decoder(messages.ReportRequest),
 }
 SUBMIT = DECODERS["SubmitRequest"]
 SECRET = "hunter2"  # noqa: S105 - a word to look for

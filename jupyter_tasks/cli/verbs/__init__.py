@@ -25,6 +25,7 @@ _HOMES: Final = {
     "delete": "changing",
     "edit": "changing",
     "progress": "reporting",
+    "report": "reporting",
 }
 
 

@@ -4,15 +4,16 @@ import argparse
 
 from jupyter_tasks import words
 from jupyter_tasks.cli import exits
-from jupyter_tasks.cli.desk import Desk, code_spec, job_options
+from jupyter_tasks.cli.desk import Desk, code_spec, external_spec, job_options
 from jupyter_tasks.cli.following import follow_output, tell_failure, wait_for
 from jupyter_tasks.cli.printer import OutputFailed
 from jupyter_tasks.client import JobHandle
+from jupyter_tasks.client.calls import Command
 
 
 def submit(arguments: argparse.Namespace, desk: Desk) -> int:
     """Submit it; print its id alone on standard output, so that a script can take it."""
-    what = arguments.command if arguments.code is None else code_spec(arguments)
+    what = _spec(arguments)
     handle = desk.client.submit(
         what, idempotency_key=arguments.idempotency_key, **job_options(arguments)
     )
@@ -32,6 +33,13 @@ def submit(arguments: argparse.Namespace, desk: Desk) -> int:
     if not arguments.wait:
         return exits.OK
     return wait_for(desk, [handle])
+
+
+def _spec(arguments: argparse.Namespace) -> Command:
+    if arguments.external:
+        return external_spec(arguments)
+    command: Command = arguments.command
+    return command if arguments.code is None else code_spec(arguments)
 
 
 def _announce(desk: Desk, handle: JobHandle) -> None:
