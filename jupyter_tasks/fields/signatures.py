@@ -28,7 +28,10 @@ _TYPES: Final[Mapping[Any, FieldType]] = {
 
 
 def to_python(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The checked values as the function's own types: Path, datetime, members of an Enum."""
+    """The checked values as the function's own types: Path, datetime, members of an Enum.
+
+    What is of that type already stays what it is.
+    """
     hints = _hints(function)
     return {name: _as(hints.get(name, Any), value) for name, value in values.items()}
 
@@ -189,10 +192,10 @@ def _as(hint: Any, value: Any) -> Any:
         return None
     if get_origin(hint) in (list, Sequence) and isinstance(value, list):
         return [_as(get_args(hint)[0], item) for item in value]
-    if hint is datetime:
+    if hint is datetime and isinstance(value, str):
         return datetime.fromisoformat(value)
-    if hint is Path:
+    if hint is Path and isinstance(value, str):
         return Path(value)
-    if isinstance(hint, type) and issubclass(hint, Enum):
+    if isinstance(hint, type) and issubclass(hint, Enum) and not isinstance(value, hint):
         return _members(hint)[value]
     return value

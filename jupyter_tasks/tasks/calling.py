@@ -4,13 +4,13 @@ import inspect
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
 from jupyter_tasks.fields import to_python
-from jupyter_tasks.tasks.declaring import Done, Task, is_task
+from jupyter_tasks.tasks.declaring import Done, Task
 
 #: Between two steps of a ``process`` that is no generator and says that it still waits.
 _STEP_S = 0.05
@@ -20,11 +20,16 @@ class Stopped(SystemExit):
     """The job was told to end; so the process ends, after what ``abort`` does."""
 
 
-def prepared(thing: Any, arguments: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """What is to be called, and its keyword arguments, of checked values of the fields."""
-    if isinstance(thing, type) and issubclass(thing, Task):
-        return _driver_of(thing), to_python(thing.initialize, arguments)
-    return thing, to_python(thing, arguments) if is_task(thing) else dict(arguments)
+def prepared(thing: Any) -> Callable[..., Any]:
+    """What is to be called with values of the fields, by name: it gets the function's own types."""
+    is_driver = isinstance(thing, type) and issubclass(thing, Task)
+    typed = thing.initialize if is_driver else thing
+    target = _driver_of(thing) if is_driver else thing
+
+    def call(*args: Any, **values: Any) -> Any:
+        return target(*args, **to_python(typed, values))
+
+    return call
 
 
 def _driver_of(cls: type[Task]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from types import CoroutineType, GeneratorType, TracebackType
 from typing import Any, Protocol
@@ -108,11 +109,12 @@ def _driven(returned: Any, ear: Ear) -> Any:
         return asyncio.run(returned)
     if not isinstance(returned, GeneratorType):
         return returned
-    while True:
-        try:
-            ear.hear(next(returned))
-        except StopIteration as end:
-            return end.value
+    with closing(returned):  # whatever ends us in between, its own `finally` runs now
+        while True:
+            try:
+                ear.hear(next(returned))
+            except StopIteration as end:
+                return end.value
 
 
 def _succeeded(returned: Any) -> Outcome:

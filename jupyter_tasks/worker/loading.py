@@ -14,6 +14,8 @@ from jupyter_tasks.errors import BadValue
 #: Beside the attempts' directories: what an upload has become.
 _FUNCTION = "function.pkl"
 _INPUTS = "inputs.pkl"
+#: On what was made a task (``jupyter_tasks.task``).
+_MARK = "__jupyter_task__"
 Call = tuple[Sequence[Any], Mapping[str, Any]]
 
 
@@ -63,6 +65,10 @@ def load(spec: Mapping[str, Any], folder: str) -> Work:
     function = carried.get("function") if place.get("upload") else _imported(place)
     if not callable(function):
         raise BadLoad(f"What was given as the function is none: {type(function).__name__}.")
+    if carried.get("is_task") or _MARK in getattr(function, "__dict__", ()):
+        from jupyter_tasks.tasks.calling import prepared  # noqa: PLC0415 - few functions are tasks
+
+        function = prepared(function)
     calls = carried.get("calls")
     if spec.get("calls") not in (None, len(calls or ())):
         raise BadLoad(

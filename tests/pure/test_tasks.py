@@ -82,8 +82,7 @@ def test_a_definition_travels_with_a_function_by_value() -> None:
 
 
 def test_a_driver_goes_step_by_step_until_it_is_done() -> None:
-    function, arguments = calling.prepared(Count, {"to": 3})
-    assert outcome_of(function(**arguments)) == ([(1, 3), (2, 3)], 3)
+    assert outcome_of(calling.prepared(Count)(to=3)) == ([(1, 3), (2, 3)], 3)
 
 
 def test_a_driver_may_be_a_generator() -> None:
@@ -94,8 +93,7 @@ def test_a_driver_may_be_a_generator() -> None:
             yield 0.5
             return "there"
 
-    function, arguments = calling.prepared(Walk, {})
-    assert outcome_of(function(**arguments)) == ([0.5], "there")
+    assert outcome_of(calling.prepared(Walk)()) == ([0.5], "there")
 
 
 def test_a_driver_that_is_closed_in_the_middle_is_aborted() -> None:
@@ -110,16 +108,15 @@ def test_a_driver_that_is_closed_in_the_middle_is_aborted() -> None:
         def abort(self) -> None:
             aborted.append(self)
 
-    function, arguments = calling.prepared(Walk, {})
-    run = function(**arguments)
+    run = calling.prepared(Walk)()
     next(run)
     run.close()
     assert len(aborted) == 1
 
 
 def test_a_function_is_called_with_its_own_types() -> None:
-    function, arguments = calling.prepared(train_model, {"data": "a/b", "epochs": 1})
-    assert function(**arguments) == "b 1"
+    assert calling.prepared(train_model)(data="a/b", epochs=1) == "b 1"
+    assert calling.prepared(train_model)(data=Path("a/b"), epochs=1) == "b 1"
 
 
 def test_steps_hand_on_what_they_return_and_share_the_progress() -> None:
