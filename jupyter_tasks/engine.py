@@ -16,6 +16,7 @@ from jupyter_tasks import events, posix
 from jupyter_tasks._version import __version__
 from jupyter_tasks.activity import BEAT_S, Activity
 from jupyter_tasks.asleep import Place, Post
+from jupyter_tasks.discovery import Discovery
 from jupyter_tasks.executors.by_kind import ByKind
 from jupyter_tasks.executors.local import LocalExecutor
 from jupyter_tasks.executors.reported import ReportedExecutor
@@ -29,6 +30,7 @@ from jupyter_tasks.inputs import Inputs
 from jupyter_tasks.kernelspecs import KernelSpecs
 from jupyter_tasks.manager import Manager
 from jupyter_tasks.model import Change
+from jupyter_tasks.registry import Registry
 from jupyter_tasks.standby import Standby
 from jupyter_tasks.store import SqliteStore
 from jupyter_tasks.survival import survives
@@ -87,6 +89,8 @@ class Engine:
         )
         self._manager.feed.subscribe(self._tell_jupyter)
         self._inputs = Inputs(place.state_dir, is_known=self._is_known, log=log)
+        self._discovery = Discovery(traits["task_modules"], log=log)
+        self._registry = Registry(place.state_dir)
         self._standby: Standby | None = None
         self._standing_by: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -160,6 +164,8 @@ class Engine:
             "jupyter_tasks_attempt_dir": self._executor.attempt_dir,
             "jupyter_tasks_outputs": self._outputs,
             "jupyter_tasks_kernels": self._kernels,
+            "jupyter_tasks_discovery": self._discovery,
+            "jupyter_tasks_registry": self._registry,
             "jupyter_tasks_recent": Recent(self._manager),
             "jupyter_tasks_viewers": Viewers(),
             "jupyter_tasks_heart": Heart(settings.get("websocket_ping_interval") or None),

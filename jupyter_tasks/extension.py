@@ -73,6 +73,12 @@ class TasksExtension(ExtensionApp):
         help="How many of the newest events are kept for watchers that come back.",
     ).tag(config=True)
 
+    task_modules = List(
+        Unicode(),
+        help="Where tasks are: names of modules, and paths of files of Python code (….py). They are "
+        "imported by a process of their own when somebody first asks for tasks. Installed packages "
+        "offer theirs by themselves, as entry points of the group jupyter_tasks.tasks.",
+    ).tag(config=True)
     running_jobs_are_activity = Bool(
         default_value=True,
         help="Whether a server with running jobs is in use, also while they say nothing: it is then "

@@ -151,6 +151,24 @@ class Inputs:
         finally:
             await self._see_to([job.id for job in wanting], is_over=True)
 
+    def lay(self, owner: str, upload: str, path: Path) -> None:
+        """Put the owner's upload at the path, too; blocks. Raises BadMessage where there is none."""
+        try:
+            path.hardlink_to(_upload_of(self._state_dir, owner, upload))
+        except FileNotFoundError:
+            raise _unknown(_FUNCTION, upload) from None
+
+    def lay_back(self, owner: str, upload: str, path: Path) -> None:
+        """See to it that the upload is there, where ``lay`` has put it at the path; blocks.
+
+        Raises FileNotFoundError where it is there no more.
+        """
+        folder = _folder_of(self._state_dir, owner)
+        _make(folder)
+        os.utime(path)  # (of both: they are one file)
+        with suppress(FileExistsError):
+            (folder / upload).hardlink_to(path)
+
     async def sweep(self) -> None:
         """Finish what a crash has cut short, and remove what nobody has taken for a day."""
         try:

@@ -16,11 +16,13 @@ from jupyter_tasks.handlers import (
     reports,
     sse,
     status,
+    tasks,
     values,
     viewers,
     ws,
 )
 from jupyter_tasks.handlers.base import TasksHandler, UnknownRouteHandler
+from jupyter_tasks.messages import tasks as wire
 from jupyter_tasks.messages.streams import EventsQuery, JobEventsQuery, OutputQuery
 from jupyter_tasks.openapi import Action, Operation, Route
 
@@ -209,6 +211,74 @@ _SOCKET: Final = Route(
     },
 )
 
+_TASKS: Final = Route(
+    path="api/tasks",
+    handler=tasks.TasksListHandler,
+    operations={
+        "GET": Operation(
+            summary="All tasks that can be run, and why others cannot.",
+            action="read",
+            answers={200: wire.Tasks},
+        ),
+        "POST": Operation(
+            summary="Register a task: a command, or a function that was uploaded by value.",
+            action="execute",
+            body=wire.TaskRequest,
+            answers={201: wire.TaskMessage},
+            errors=(409, 507),
+            is_local=True,
+        ),
+    },
+)
+
+_TASKS_REFRESH: Final = Route(
+    path="api/tasks/refresh",
+    handler=tasks.TasksRefreshHandler,
+    operations={
+        "POST": Operation(
+            summary="Look for the tasks of modules anew.",
+            action="execute",
+            answers={200: wire.Tasks},
+            is_local=True,
+        )
+    },
+)
+
+_TASK: Final = Route(
+    path="api/tasks/{name}",
+    handler=tasks.TaskHandler,
+    operations={
+        "GET": Operation(
+            summary="A task with its fields.",
+            action="read",
+            answers={200: wire.TaskMessage},
+            errors=(405,),
+        ),
+        "DELETE": Operation(
+            summary="Remove a registered task, this one alone.",
+            action="write",
+            answers={204: None},
+            errors=(405,),
+            is_local=True,
+        ),
+    },
+)
+
+_TASK_JOBS: Final = Route(
+    path="api/tasks/{name}/jobs",
+    handler=tasks.TaskJobsHandler,
+    operations={
+        "POST": Operation(
+            summary="Run a task as a job, with these arguments.",
+            action="execute",
+            body=wire.TaskJobRequest,
+            answers={200: messages.JobMessage, 201: messages.JobMessage},
+            errors=(409, 507),
+            headers=_KEY,
+        )
+    },
+)
+
 ROUTES: Final[tuple[Route, ...]] = (
     _JOBS,
     _bulk("cancel", "write", "Cancel all of these jobs.", bulk.CancelAllHandler),
@@ -264,6 +334,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         (messages.ResultMessage, "application/octet-stream"),
         messages.AttemptQuery,
     ),
+    _TASKS,
+    _TASKS_REFRESH,
+    _TASK,
+    _TASK_JOBS,
     _OUTPUT,
     _JOB_EVENTS,
     _EVENTS,

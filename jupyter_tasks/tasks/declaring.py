@@ -184,8 +184,6 @@ def _within(told: Any, number: int, count: int) -> Any:
 
 
 def _of_command(thing: CommandTask) -> Definition:
-    must_be_a_template(thing.command, thing.fields)
-    must_be_a_rule(thing.progress)
     said = {
         name: getattr(thing, name)
         for name in Definition.__dataclass_fields__
@@ -193,7 +191,10 @@ def _of_command(thing: CommandTask) -> Definition:
     }
     said |= {"tags": tuple(thing.tags), "fields": tuple(thing.fields)}
     load = {"command": list(thing.command), "progress": thing.progress}
-    return checked(Definition(**said, source="command", load=load))
+    one = checked(Definition(**said, source="command", load=load))
+    must_be_a_template(thing.command, one.fields)
+    must_be_a_rule(thing.progress)
+    return one
 
 
 def _first_words(thing: Any) -> str:

@@ -28,7 +28,7 @@ async def first_answer(
     server: Server, route: Route, method: str, job_id: str, *, token: bool = True
 ) -> Answer:
     """Status and headers of the route's answer; some answers never end."""
-    path = route.path.format(job_id=job_id, path="none")
+    path = route.path.format(job_id=job_id, path="none", name="none")
     body = b"" if method == "GET" else b'{"filter": {}}'
     headers = UPGRADE if route.path == "api/ws" else {}
     begun = await server.begin(method, path, body, token=token, **headers)
@@ -104,7 +104,7 @@ async def test_a_cookie_alone_changes_nothing(server: Server) -> None:
     for route, method, operation in operations():
         if operation.action == "read":
             continue
-        path = route.path.format(job_id="0" * 16)
+        path = route.path.format(job_id="0" * 16, name="none")
         answer = await server.ask(method, path, b"{}", token=False, Cookie=jar)
         if answer.status != 403:
             forged.append((method, route.path, answer.status))
@@ -126,7 +126,7 @@ async def test_a_foreign_page_gets_nothing(server: Server, origin: str) -> None:
     wrong = []
     for route, method, _ in operations():
         extra = UPGRADE if route.path == "api/ws" else {}
-        path = route.path.format(job_id="0" * 16, path="none")
+        path = route.path.format(job_id="0" * 16, path="none", name="none")
         begun = await server.begin(method, path, token=False, **headers, **extra)
         answer = await begun.answer()
         begun.close()

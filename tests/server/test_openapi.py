@@ -60,7 +60,7 @@ def test_each_operation_has_a_name_of_its_own() -> None:
 def test_each_path_of_the_document_leads_to_its_handler() -> None:
     rows = [(re.compile(f"{pattern}$"), handler) for pattern, handler, _ in routes.handlers("/x/")]
     for route in ROUTES:
-        path = "/x/tasks/" + route.path.format(job_id="0" * 16, path="a/b")
+        path = "/x/tasks/" + route.path.format(job_id="0" * 16, path="a/b", name="n")
         first = next(handler for pattern, handler in rows if pattern.match(path))
         assert first is route.handler
 

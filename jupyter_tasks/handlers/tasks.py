@@ -1,0 +1,177 @@
+"""Registered tasks: list, register, remove, run. No code of a task is loaded here, nothing unpickled."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from jupyter_server.utils import url_path_join
+from tornado import web
+
+from jupyter_tasks import messages
+from jupyter_tasks.discovery import Discovery, Found
+from jupyter_tasks.errors import NoSuchThing, NotConfirmed
+from jupyter_tasks.fields import parse
+from jupyter_tasks.handlers.base import TasksHandler, authorized, changes
+from jupyter_tasks.handlers.submitting import SubmittingHandler
+from jupyter_tasks.inputs import Inputs
+from jupyter_tasks.messages import tasks as wire
+from jupyter_tasks.model import Job
+from jupyter_tasks.registry import Registry, no_such_task, taken
+from jupyter_tasks.tasks import Definition
+
+_REGISTER: Final = messages.Decoder[wire.TaskRequest](wire.TaskRequest)
+_JOB: Final = messages.Decoder[wire.TaskJobRequest](wire.TaskJobRequest)
+
+
+class _Shelf(TasksHandler):
+    """Knows the tasks that this request may see: its owner's own, and those of modules."""
+
+    @property
+    def discovery(self) -> Discovery:
+        """What finds the tasks of modules."""
+        found: Discovery = self.settings["jupyter_tasks_discovery"]
+        return found
+
+    @property
+    def registry(self) -> Registry:
+        """What keeps the registered ones."""
+        found: Registry = self.settings["jupyter_tasks_registry"]
+        return found
+
+    async def find(self, name: str) -> Definition:
+        """The task of that name; raises NoSuchThing."""
+        own = await asyncio.to_thread(self.registry.get, self.one_owner, name)
+        one = own or (await self.discovery.found()).tasks.get(name)
+        if one is None:
+            raise no_such_task(name)
+        return one
+
+    async def reply_with_all(self, found: Found) -> None:
+        """All that can be run, by name, with what went wrong."""
+        own = await asyncio.to_thread(self.registry.tasks, self.one_owner)
+        notes = [wire.TaskNote(note.place, note.error, note.where) for note in found.notes]
+        notes += [_hidden(found.tasks[name]) for name in sorted(own.keys() & found.tasks.keys())]
+        by_name: Mapping[str, Definition] = {**found.tasks, **own}
+        told = [wire.from_definition(by_name[name]) for name in sorted(by_name)]
+        self.reply(wire.Tasks(told, notes))
+
+
+class TasksListHandler(_Shelf):
+    """``tasks``: list, register."""
+
+    @web.authenticated
+    @authorized("read")
+    async def get(self) -> None:
+        """All tasks that can be run, and what went wrong with the others."""
+        await self.reply_with_all(await self.discovery.found())
+
+    @web.authenticated
+    @authorized("execute")
+    async def post(self) -> None:
+        """Register a task; it is on disk before the answer is sent. 409 where its name is taken."""
+        request = _REGISTER.decode(self.body())
+        one = wire.to_definition(request)
+        if known := (await self.discovery.found()).tasks.get(one.name):
+            raise taken(one.name, known.place)
+        owner, uploads = self.one_owner, self._uploads
+
+        def lay(path: Path) -> None:
+            uploads.lay(owner, request.upload or "", path)
+
+        await asyncio.to_thread(self.registry.add, owner, one, lay if request.upload else None)
+        place = url_path_join(self.base_url, "tasks/api/tasks", one.name)
+        self.reply(wire.from_definition(one), 201, {"Location": place})
+
+    @property
+    def _uploads(self) -> Inputs:
+        found: Inputs = self.settings["jupyter_tasks_inputs"]
+        return found
+
+
+class TasksRefreshHandler(_Shelf):
+    """``tasks/refresh``."""
+
+    @web.authenticated
+    @authorized("execute")
+    async def post(self) -> None:
+        """Look for the tasks of modules anew: that runs their code."""
+        await self.reply_with_all(await self.discovery.refresh())
+
+
+class TaskHandler(_Shelf):
+    """``tasks/{name}``: look, remove."""
+
+    @web.authenticated
+    @authorized("read")
+    async def get(self, name: str) -> None:
+        """The task, with its fields."""
+        self.reply(wire.from_definition(await self.find(name)))
+
+    @web.authenticated
+    @authorized("write")
+    async def delete(self, name: str) -> None:
+        """Remove a registered task, this one alone; jobs that were made of it are not touched."""
+        try:
+            await asyncio.to_thread(self.registry.remove, self.one_owner, name)
+        except NoSuchThing:
+            one = (await self.discovery.found()).tasks.get(name)
+            if one is None:
+                raise
+            raise NoSuchThing(
+                f"The task {name!r} was not registered here: it is from {one.place}. Remove it there.",
+                task=name,
+            ) from None
+        self.reply(None, 204)
+
+
+class _StartHandler(_Shelf, SubmittingHandler):
+    """Makes a job of a task."""
+
+    async def start(
+        self, name: str, request: wire.TaskJobRequest, *, queue: str | None = None
+    ) -> tuple[Job, bool]:
+        """The new job, on disk; False: the idempotency key stands for it. Raises BadFields."""
+        one = await self.find(name)
+        values = parse(one.fields, request.arguments)
+        if one.dangerous and not request.confirmed:
+            raise NotConfirmed(
+                f"The task {one.name!r} is dangerous: {one.dangerous}. Send `confirmed` as true where "
+                "that is meant.",
+                task=one.name,
+                dangerous=one.dangerous,
+            )
+        asked = wire.to_job_request(request, one, values, queue=queue)
+        await self._lay_function(one)
+        [job], is_new = await self.accept([asked], self.body())
+        return job, is_new
+
+    async def _lay_function(self, one: Definition) -> None:
+        """A function by value goes the way of every upload: the job has its own link to it."""
+        if one.source != "value":
+            return
+        uploads: Inputs = self.settings["jupyter_tasks_inputs"]
+        owner, upload = self.one_owner, one.load["upload"]
+        function = self.registry.function(owner, one.name)
+        try:
+            await asyncio.to_thread(uploads.lay_back, owner, upload, function)
+        except FileNotFoundError:
+            raise no_such_task(one.name) from None
+
+
+class TaskJobsHandler(_StartHandler):
+    """``tasks/{name}/jobs``."""
+
+    @web.authenticated
+    @authorized("execute")
+    @changes
+    async def post(self, name: str) -> None:
+        """Run the task as a job: its arguments are checked, the job is on disk with the answer."""
+        job, is_new = await self.start(name, _JOB.decode(self.body()))
+        place = url_path_join(self.base_url, "tasks/api/jobs", job.id)
+        self.reply(messages.from_job(job), 201 if is_new else 200, {"Location": place})
+
+
+def _hidden(one: Definition) -> wire.TaskNote:
+    words = f"`{one.name}` is hidden by the registered task of the same name"
+    return wire.TaskNote(one.place, words, "")
