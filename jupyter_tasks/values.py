@@ -48,7 +48,7 @@ def pack(
     """
     import cloudpickle  # noqa: PLC0415 - whoever carries no values does not need it
 
-    header = {**_python(), "names": list(values)}
+    header = {**python_here(), "names": list(values)}
     file.write(json.dumps(header).encode() + b"\n")
     try:
         cloudpickle.dump(dict(values), file, protocol=pickle.DEFAULT_PROTOCOL)
@@ -62,10 +62,37 @@ def pack(
         raise BadValue(f"{names} cannot be carried {where} together: {_words(error)}.") from error
 
 
+def packed_alone(value: Any, *, where: str) -> bytes:
+    """The bytes of one value without a header; raises BadValue, which calls it ``result``."""
+    import cloudpickle  # noqa: PLC0415 - as above
+
+    try:
+        # Ten times as quick, and alike for whatever both can carry.
+        return pickle.dumps(value, pickle.DEFAULT_PROTOCOL)
+    except Exception:  # noqa: BLE001 - whatever a value's own code may raise; the next one tells
+        try:
+            return bytes(cloudpickle.dumps(value, protocol=pickle.DEFAULT_PROTOCOL))
+        except Exception as error:
+            raise BadValue(
+                f"`result` cannot be carried {where}: {_words(error)}. {_REMEDIES[where]}"
+            ) from error
+
+
+def unpacked_alone(data: bytes) -> Any:
+    """The value that ``packed_alone`` has made bytes of, by running what it brings along."""
+    try:
+        return pickle.loads(data)  # noqa: S301 - whose it is, his is the code
+    except Exception as error:
+        raise BadValue(
+            f"The result cannot be brought here: {_words(error)}. What it is made of must be "
+            "importable here, too."
+        ) from error
+
+
 def unpack(file: IO[bytes], *, where: str = "here") -> dict[str, Any]:
     """Read the values, by running what they bring along; raises BadValue."""
     header = _header(file.readline(_HEADER_BYTES))
-    _must_be_alike(header)
+    must_be_alike(header)
     try:
         values: dict[str, Any] = pickle.load(file)  # noqa: S301 - whose they are, his is the code
     except Exception as error:
@@ -132,7 +159,8 @@ def _namespace() -> MutableMapping[str, Any]:
 # -- small parts -----------------------------------------------------------------------------------
 
 
-def _python() -> dict[str, str]:
+def python_here() -> dict[str, str]:
+    """Which Python this is, as what it writes says it."""
     implementation = platform.python_implementation().lower()
     return {"python": platform.python_version(), "implementation": implementation}
 
@@ -158,9 +186,9 @@ def _header(line: bytes) -> dict[str, Any]:
     raise BadValue("This is no file of values: it does not begin with a line that says so.")
 
 
-def _must_be_alike(header: Mapping[str, Any]) -> None:
+def must_be_alike(header: Mapping[str, Any]) -> None:
     """Refuse bytes of another Python: what they say holds for one minor version."""
-    here = _python()
+    here = python_here()
     if _kind_of(header) == _kind_of(here):
         return
     there, ours = (f"{one['implementation']} {one['python']}" for one in (header, here))

@@ -1,5 +1,6 @@
 """Values on their way from a client into a job, and from a job to a client. Files, whatever their size."""
 
+import json
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,14 +13,17 @@ from jupyter_tasks import values
 from jupyter_tasks.client import calls
 from jupyter_tasks.client.calls import JobOptions, Wire
 from jupyter_tasks.client.connection import Session, ask
-from jupyter_tasks.client.core import Flow, Request, Stream, decoded
-from jupyter_tasks.errors import CallFailed, NoResult, told_if_full
+from jupyter_tasks.client.core import Emit, Flow, Params, Request, Stream, decoded
+from jupyter_tasks.errors import BadMessage, CallFailed, NoResult, told_if_full
 from jupyter_tasks.model import State
 
 _OCTETS: Final = {"Content-Type": "application/octet-stream"}
 #: The server answers once all of it is on its disk.
 _SYNCED_WITHIN_S: Final = 600.0
 _MAX_NAME: Final = 200
+#: Failures that one message names.
+_MAX_NAMED: Final = 3
+_PAGE: Final = 1000
 
 
 @contextmanager
@@ -48,6 +52,14 @@ def packed_call(
 
 
 @contextmanager
+def packed_group(function: Callable[..., Any], sets: Sequence[Any]) -> Iterator[str]:
+    """A file of the function and its sets of arguments; raises as ``packed``."""
+    parts = {"function": function, **{f"argument set {n}": one for n, one in enumerate(sets)}}
+    with _file_of({"function": function, "calls": sets}, parts) as name:
+        yield name
+
+
+@contextmanager
 def _file_of(carried: Mapping[str, Any], parts: Mapping[str, Any] | None) -> Iterator[str]:
     with NamedTemporaryFile(prefix="jupyter-tasks-", suffix=".pkl") as file:
         with told_if_full(values.FULL):
@@ -70,6 +82,17 @@ def call_request(function: Callable[..., Any], python: str | None, options: JobO
     """The body of a submit; the function is still to be uploaded."""
     spec = {"kind": "function", "task": name_of(function), "python": python or sys.executable}
     return calls.job_request({**spec, "load": {}}, options)
+
+
+def group_request(
+    function: Callable[..., Any], sets: Sequence[Any], python: str | None, options: JobOptions
+) -> Wire:
+    """The body of a submit of many calls; raises BadMessage where there are none."""
+    if not sets:
+        raise BadMessage("There are no sets of arguments; a group makes at least one call.")
+    body = call_request(function, python, options)
+    body["spec"]["calls"] = len(sets)
+    return body
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -122,15 +145,11 @@ def download(session: Session, job_id: str) -> Stream:
 
 def must_have_returned(session: Session, job: Wire) -> Flow[None]:
     """Raise CallFailed, which says why, where the function of a job that has ended has not returned."""
-    if job["kind"] != "function" or job["state"] == State.SUCCEEDED:
+    is_one_call = job["kind"] == "function" and job["spec"].get("calls") is None
+    if job["state"] == State.SUCCEEDED or not is_one_call:
         return
     told = yield from calls.read_json(session, calls.of_job(job["id"], "result"))
-    error = told["error"]
-    words = f"{error['type']}: {error['message']}".rstrip(": ")
-    failed = CallFailed(f"Job {job['id']} {job['state']}: {words}", job=job["id"], error=error)
-    if error["traceback"]:
-        failed.add_note(error["traceback"])
-    raise failed
+    raise _failure(f"Job {job['id']} {job['state']}", told["error"], job=job["id"])
 
 
 def opened(file: IO[bytes], job: Wire) -> Any:
@@ -138,9 +157,75 @@ def opened(file: IO[bytes], job: Wire) -> Any:
 
     Of a function it is what it has returned.
     """
+    if job["kind"] == "function" and job["spec"].get("calls") is not None:
+        return opened_calls(file, job, return_errors=False)
     file.seek(0)
     found = values.unpack(file)
     if job["kind"] == "function":
         return found["result"]
     wanted = tuple(found[name] for name in job["spec"]["outputs"])
     return wanted[0] if len(wanted) == 1 else wanted
+
+
+def opened_calls(file: IO[bytes], job: Wire, *, return_errors: bool) -> list[Any]:
+    """What each call has returned; raises CallFailed, or has one in the place of each failure."""
+    file.seek(0)
+    results: list[Any] = []
+    failed: dict[int, CallFailed] = {}
+    while line := file.readline():
+        header = json.loads(line)
+        data = file.read(header["n"])
+        file.read(1)
+        if header["state"] == State.SUCCEEDED and header["n"]:
+            values.must_be_alike(header)
+            results.append(values.unpacked_alone(data))
+        else:
+            failed[len(results)] = error = _call_failure(header, job)
+            results.append(error)
+    if failed and not return_errors:
+        raise _all_of(failed, len(results), job)
+    return results
+
+
+def calls_of(session: Session, job_id: str, state: str | None) -> Stream:
+    """Emit the calls of a group, page by page as they are taken."""
+    after = None
+    while True:
+        params: Params = (("limit", str(_PAGE)), *((("state", state),) if state else ()))
+        params += (("after", str(after)),) if after is not None else ()
+        request = Request(method="GET", path=calls.of_job(job_id, "calls"), params=params)
+        page = decoded((yield from ask(session, request)))
+        for call in page["calls"]:
+            yield Emit(call)
+        after = page["next"]
+        if after is None:
+            return
+
+
+def _call_failure(header: Wire, job: Wire) -> CallFailed:
+    number = header["index"]
+    error = header.get("error") or {"type": "", "message": f"it is {header['state']}"}
+    return _failure(f"call {number}", error, job=job["id"], call=number)
+
+
+def _all_of(failed: Mapping[int, CallFailed], count: int, job: Wire) -> CallFailed:
+    """One error for all of them, with the traceback of the first."""
+    some = list(failed.values())
+    words = "; ".join(error.message for error in some[:_MAX_NAMED])
+    more = f"; and {len(some) - _MAX_NAMED} more" if len(some) > _MAX_NAMED else ""
+    told = CallFailed(
+        f"{len(some)} of {count} calls of job {job['id']} have not succeeded: {words}{more}.",
+        job=job["id"],
+        calls=list(failed),
+    )
+    for note in getattr(some[0], "__notes__", ()):
+        told.add_note(note)
+    return told
+
+
+def _failure(what: str, error: Wire, **details: Any) -> CallFailed:
+    words = f"{error['type']}: {error['message']}".strip(": ")
+    failed = CallFailed(f"{what}: {words}", error=error, **details)
+    if error.get("traceback"):
+        failed.add_note(error["traceback"])
+    return failed

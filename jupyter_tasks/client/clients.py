@@ -1,13 +1,14 @@
 """The two clients: what a program calls. One line each; the flows know how."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, Unpack, cast, overload
 
 from jupyter_tasks.client import calls, carrying, streams
 from jupyter_tasks.client.calls import Command, FilterOptions, JobOptions, Wire
 from jupyter_tasks.client.connection import PATIENCE_S, locate
 from jupyter_tasks.client.core import Flow, Server
+from jupyter_tasks.client.groups import AsyncGroupHandle, GroupHandle, async_handle, handle
 from jupyter_tasks.client.handles import AsyncJobHandle, JobHandle
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out, spelled_out_as
@@ -82,7 +83,7 @@ class Client:
         calls.must_be_no_arguments(args)
         body = calls.job_request(command, cast("JobOptions", options))
         [job] = self._shell.run(_submit(self._shell, body, idempotency_key))
-        return JobHandle(self._shell, job)
+        return handle(self._shell, job)
 
     @spelled_out
     def submit_many(
@@ -95,7 +96,7 @@ class Client:
         """Submit several jobs with the same options in one request: all or none."""
         body = [calls.job_request(command, options) for command in commands]
         jobs = self._shell.run(_submit(self._shell, body, idempotency_key))
-        return [JobHandle(self._shell, job) for job in jobs]
+        return [handle(self._shell, job) for job in jobs]
 
     @spelled_out
     def submit_code(
@@ -116,7 +117,7 @@ class Client:
         body = carrying.request(source, outputs, python, options)
         with carrying.packed(inputs) as file:
             flow = carrying.submit(self._session, body, file, self._shell.folder)
-            return JobHandle(self._shell, self._shell.run(flow))
+            return handle(self._shell, self._shell.run(flow))
 
     @spelled_out
     def submit_call(
@@ -139,7 +140,32 @@ class Client:
         body = carrying.call_request(function, python, options)
         with carrying.packed_call(function, args, kwargs or {}) as file:
             flow = carrying.submit_call(self._session, body, file, self._shell.folder)
-            return JobHandle(self._shell, self._shell.run(flow))
+            return handle(self._shell, self._shell.run(flow))
+
+    @spelled_out
+    def map(
+        self,
+        function: Callable[..., Any],
+        argument_sets: Iterable[Any],
+        *,
+        max_concurrent: int = 0,
+        isolated: bool = False,
+        python: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> GroupHandle:
+        """Call a function with many sets of arguments, as one job; see GroupHandle for its results.
+
+        A tuple goes by position, a dict by name, anything else is the one argument. Up to
+        ``max_concurrent`` calls run at a time (0: as many as there are processors, -1: 128), one
+        after the other in warm processes; ``isolated``: each in a process of its own. A call that
+        fails, or ends its process, fails alone. Raises BadValue, which names what cannot be carried.
+        """
+        sets = list(argument_sets)
+        body = carrying.group_request(function, sets, python, options)
+        body["spec"] |= {"max_concurrent": max_concurrent, "isolated": isolated}
+        with carrying.packed_group(function, sets) as file:
+            flow = carrying.submit_call(self._session, body, file, self._shell.folder)
+            return GroupHandle(self._shell, self._shell.run(flow))
 
     @spelled_out
     def submit_external(
@@ -161,7 +187,7 @@ class Client:
     def job(self, job_id: str) -> JobHandle:
         """The job with this id, or the one newer job whose id begins like this."""
         whole = self._shell.run(calls.resolve(self._session, job_id))
-        return JobHandle(self._shell, self._shell.run(calls.get(self._session, whole)))
+        return handle(self._shell, self._shell.run(calls.get(self._session, whole)))
 
     @spelled_out
     def jobs(
@@ -169,7 +195,7 @@ class Client:
     ) -> Iterator[JobHandle]:
         """The jobs, the newest first, fetched page by page as they are taken."""
         for job in self._shell.iterate(calls.find(self._session, wanted, limit)):
-            yield JobHandle(self._shell, job)
+            yield handle(self._shell, job)
 
     @spelled_out
     def watch(
@@ -274,7 +300,7 @@ class AsyncClient:
         calls.must_be_no_arguments(args)
         body = calls.job_request(command, cast("JobOptions", options))
         [job] = await self._shell.run(_submit(self._shell, body, idempotency_key))
-        return AsyncJobHandle(self._shell, job)
+        return async_handle(self._shell, job)
 
     @spelled_out
     async def submit_many(
@@ -287,7 +313,7 @@ class AsyncClient:
         """Submit several jobs with the same options in one request: all or none."""
         body = [calls.job_request(command, options) for command in commands]
         jobs = await self._shell.run(_submit(self._shell, body, idempotency_key))
-        return [AsyncJobHandle(self._shell, job) for job in jobs]
+        return [async_handle(self._shell, job) for job in jobs]
 
     @spelled_out
     async def submit_code(
@@ -303,7 +329,7 @@ class AsyncClient:
         body = carrying.request(source, outputs, python, options)
         with carrying.packed(inputs) as file:
             flow = carrying.submit(self._session, body, file, self._shell.folder)
-            return AsyncJobHandle(self._shell, await self._shell.run(flow))
+            return async_handle(self._shell, await self._shell.run(flow))
 
     @spelled_out
     async def submit_call(
@@ -319,7 +345,26 @@ class AsyncClient:
         body = carrying.call_request(function, python, options)
         with carrying.packed_call(function, args, kwargs or {}) as file:
             flow = carrying.submit_call(self._session, body, file, self._shell.folder)
-            return AsyncJobHandle(self._shell, await self._shell.run(flow))
+            return async_handle(self._shell, await self._shell.run(flow))
+
+    @spelled_out
+    async def map(
+        self,
+        function: Callable[..., Any],
+        argument_sets: Iterable[Any],
+        *,
+        max_concurrent: int = 0,
+        isolated: bool = False,
+        python: str | None = None,
+        **options: Unpack[JobOptions],
+    ) -> AsyncGroupHandle:
+        """Call a function with many sets of arguments; see Client.map."""
+        sets = list(argument_sets)
+        body = carrying.group_request(function, sets, python, options)
+        body["spec"] |= {"max_concurrent": max_concurrent, "isolated": isolated}
+        with carrying.packed_group(function, sets) as file:
+            flow = carrying.submit_call(self._session, body, file, self._shell.folder)
+            return AsyncGroupHandle(self._shell, await self._shell.run(flow))
 
     @spelled_out
     async def submit_external(
@@ -337,7 +382,7 @@ class AsyncClient:
     async def job(self, job_id: str) -> AsyncJobHandle:
         """The job with this id, or the one newer job whose id begins like this."""
         whole = await self._shell.run(calls.resolve(self._session, job_id))
-        return AsyncJobHandle(self._shell, await self._shell.run(calls.get(self._session, whole)))
+        return async_handle(self._shell, await self._shell.run(calls.get(self._session, whole)))
 
     @spelled_out
     async def jobs(
@@ -345,7 +390,7 @@ class AsyncClient:
     ) -> AsyncIterator[AsyncJobHandle]:
         """The jobs, the newest first, fetched page by page as they are taken."""
         async for job in self._shell.iterate(calls.find(self._session, wanted, limit)):
-            yield AsyncJobHandle(self._shell, job)
+            yield async_handle(self._shell, job)
 
     @spelled_out
     def watch(

@@ -11,6 +11,7 @@ from jupyter_tasks import messages
 from jupyter_tasks.handlers import (
     artifacts,
     bulk,
+    calls,
     jobs,
     output,
     reports,
@@ -338,6 +339,13 @@ ROUTES: Final[tuple[Route, ...]] = (
     _TASKS_REFRESH,
     _TASK,
     _TASK_JOBS,
+    _look(
+        "jobs/{job_id}/calls",
+        "The calls of a group, in the order of their arguments, page by page.",
+        calls.CallsHandler,
+        messages.CallsPage,
+        messages.CallsQuery,
+    ),
     _OUTPUT,
     _JOB_EVENTS,
     _EVENTS,

@@ -13,11 +13,13 @@ from jupyter_server.utils import ensure_async
 from tornado import web
 from tornado.http1connection import HTTP1Connection
 from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
 
 from jupyter_tasks import attempt, messages
 from jupyter_tasks.errors import BadMessage, NoResult, TooLarge
 from jupyter_tasks.handlers.artifacts import FilesHandler, open_below
 from jupyter_tasks.handlers.base import TasksHandler, authorized
+from jupyter_tasks.handlers.calls import is_group, value_pieces
 from jupyter_tasks.inputs import Inputs, Upload
 from jupyter_tasks.messages import AttemptQuery
 from jupyter_tasks.model import ENDED, Attempt, CodeSpec, ExternalSpec, FunctionSpec, Job, State
@@ -122,6 +124,9 @@ class ResultHandler(FilesHandler):
                 job=job.id,
             )
         tried = await self._attempt(job, number)
+        if self._wants_values() and is_group(job):
+            await self._send_calls(job, number)
+            return
         if is_told and not self._wants_values():
             if tried.state not in ENDED:
                 raise _not_there(job, tried)
@@ -133,6 +138,21 @@ class ResultHandler(FilesHandler):
         if descriptor is None:
             raise NoResult(f"The result of job {job.id} has been removed.", job=job.id)
         await self.send(descriptor, f"{job.id}.pkl")
+
+    async def _send_calls(self, job: Job, number: int | None) -> None:
+        """The values of all calls, as far as they are there, in the order of their arguments."""
+        folder = self.directory(job, number).parent
+        assert isinstance(job.spec, FunctionSpec)
+        pieces = value_pieces(folder, number or job.attempt, job.spec.calls or 0)
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_attachment_header(f"{job.id}.calls")
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            self.write(piece)
+            try:
+                await self.flush()
+            except StreamClosedError:
+                return
+        await self.finish(set_content_type="application/octet-stream")
 
     def _wants_values(self) -> bool:
         """Whether the answer shall be the values themselves: JSON is what most can read."""

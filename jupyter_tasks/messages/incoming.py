@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from msgspec import UNSET, Meta, UnsetType
 
 from jupyter_tasks.errors import BadMessage
+from jupyter_tasks.messages.outgoing import CallState
 from jupyter_tasks.messages.specs import (
     MAX_NAME,
     PLAIN,
@@ -167,6 +168,15 @@ class ListQuery(Message):
 class AttemptQuery(Message):
     """The query string where an attempt can be chosen; the newest is the default."""
 
+    attempt: Number | None = None
+
+
+class CallsQuery(Message):
+    """The query string of a list of calls; ``after`` is the number of the last one that is known."""
+
+    state: list[CallState] = []
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
     attempt: Number | None = None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -21,6 +21,8 @@ from jupyter_tasks.model import (
     State,
 )
 
+#: Where a call of a group is; stopped: it ran when its attempt ended.
+CallState = Literal["waiting", "running", "succeeded", "failed", "stopped"]
 #: Stands for a secret in answers; in an edit it means "as it is".
 MASK: Final = "***"
 
@@ -264,6 +266,37 @@ class Reported(Answer):
     pause: bool
     lease_s: float
     is_new: bool
+
+
+class CallMessage(Answer):
+    """One call of a group. ``data`` is its value as far as it is short, or the beginning of words for it.
+
+    ``worker`` is the id of the process that made it.
+    """
+
+    index: int
+    state: CallState
+    attempt: int | None = None
+    started_at: float | None = None
+    elapsed_s: float | None = None
+    worker: int | None = None
+    data: Any = None
+    note: str = ""
+    summary: str = ""
+    tags: list[str] = []
+    logs: list[str] = []
+    error: CallError | None = None
+
+
+class CallsPage(Answer):
+    """Some calls in the order of their arguments; ``next`` is to ask on ``after``, null at the end.
+
+    ``counts``: how many of all calls are in each state.
+    """
+
+    calls: list[CallMessage]
+    next: int | None
+    counts: dict[CallState, int]
 
 
 class Survives(Answer):

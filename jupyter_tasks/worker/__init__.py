@@ -5,14 +5,18 @@ standard library, and cloudpickle where something goes by value. What the job is
 attempt's directory; what becomes of it is written there.
 """
 
+import gc
 import json
 import os
+import signal
 import sys
+import time
+from dataclasses import replace
 from typing import Any
 
 from jupyter_tasks.worker.calling import Outcome, call
 from jupyter_tasks.worker.loading import BadLoad, Work, load
-from jupyter_tasks.worker.results import write
+from jupyter_tasks.worker.results import write, write_json
 from jupyter_tasks.worker.telling import Teller
 
 _FAILED = 1
@@ -29,7 +33,28 @@ def main(directory: str) -> None:
         write(directory, outcome)
         print(outcome.error_words, file=sys.stderr)  # noqa: T201 - the job's own output
         sys.exit(_FAILED)
-    _call_once(directory, work)
+    if work.calls is None:
+        _call_once(directory, work)
+    else:
+        _call_all(directory, spec, work)
+
+
+def _call_all(directory: str, spec: dict[str, Any], work: Work) -> None:
+    from jupyter_tasks.worker.group import Group  # noqa: PLC0415 - a single call needs none of it
+
+    started_at, began = time.time(), time.perf_counter()
+    # Ctrl-C is for all of them together.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.freeze()  # what is looked at by each fork's collector would become its own copy
+    concurrent, isolated = int(spec.get("max_concurrent", 0)), bool(spec.get("isolated"))
+    group = Group(directory, work, max_concurrent=concurrent, isolated=isolated)
+    group.run()
+    elapsed_s = time.perf_counter() - began
+    outcome = replace(group.outcome(), started_at=started_at, elapsed_s=elapsed_s)
+    write_json(directory, outcome)
+    if not outcome.success:
+        print(outcome.error_words, file=sys.stderr)  # noqa: T201 - the job's own output
+        sys.exit(_FAILED)
 
 
 def _call_once(directory: str, work: Work) -> None:

@@ -35,8 +35,14 @@ def write(directory: str, outcome: Outcome) -> Outcome:
                 logs=outcome.logs,
                 traceback="",
             )
-    _write(f"{directory}/{_JSON}", json.dumps(as_json(outcome)).encode())
+    write_json(directory, outcome)
     return outcome
+
+
+def write_json(directory: str, outcome: Outcome) -> None:
+    """Keep the outcome of what has no value."""
+    text = json.dumps(as_json(outcome), ensure_ascii=False)
+    _write(f"{directory}/{_JSON}", text.encode("utf-8", "replace"))
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -62,14 +68,18 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 
 def plain(data: Any, longest: int = _MAX_JSON) -> tuple[Any, str]:
     """The data as JSON can tell it, and a note where only its ``repr`` can."""
+    if data is None or type(data) in (int, bool):
+        return data, ""
     try:
         text = json.dumps(data, default=_plainer, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        return _repr(data), f"It is no JSON ({error}); this is its repr."
+        return _repr(data, longest), f"It is no JSON ({error}); this is its repr."
     except Exception as error:  # noqa: BLE001 - whatever a value's own code may raise
-        return _repr(data), f"It is no JSON ({type(error).__name__}); this is its repr."
+        return _repr(data, longest), f"It is no JSON ({type(error).__name__}); this is its repr."
     if len(text) > longest:
-        return _repr(data), f"As JSON it takes {len(text)} bytes; this is its repr, shortened."
+        return _repr(
+            data, longest
+        ), f"As JSON it takes {len(text)} bytes; this is its repr, shortened."
     return json.loads(text), ""
 
 
@@ -87,12 +97,13 @@ def _plainer(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no form there")
 
 
-def _repr(data: Any) -> str:
+def _repr(data: Any, longest: int) -> str:
     try:
         text = repr(data)
     except Exception as error:  # noqa: BLE001 - as above
         text = f"<{type(data).__name__}: its repr cannot be had: {type(error).__name__}>"
-    return text if len(text) <= _MAX_REPR else f"{text[:_MAX_REPR]}…"
+    longest = min(longest, _MAX_REPR)
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _write_value(path: str, data: Any) -> None:
