@@ -5,9 +5,9 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,29 @@ def by_value(function: Any) -> Any:
     return function
 
 
-def noted(folder: Path) -> Any:
-    """A function that leaves a line for each time that it is called, and waits while a file is there."""
+class Gate:
+    """A named pipe that whoever comes waits at until it is opened; then it is gone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "gate"
+        os.mkfifo(self.path)
+
+    def open(self) -> None:
+        writer = os.open(self.path, os.O_RDWR)
+        self.path.unlink()
+        os.close(writer)
+
+
+def noted(folder: Path, *, waits_from: int) -> Any:
+    """A function that leaves a line for each time that it is called, and may wait at the gate."""
 
     @by_value
     def note(number: int) -> int:
         with open(folder / "called", "a") as file:
             file.write(f"{number}\n")
-        while (folder / "wait").exists() and number >= 3:
-            time.sleep(0.01)  # until the test says so: it can reach a process only by a file
+        if number >= waits_from:
+            with suppress(FileNotFoundError):
+                open(folder / "gate").read()
         return number
 
     return note
@@ -181,8 +195,8 @@ def test_a_retry_makes_the_calls_that_have_not_succeeded(client: Client, tmp_pat
 
 
 def test_a_cancelled_group_keeps_what_is_done(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "wait").touch()
-    group = client.map(noted(tmp_path), range(10), max_concurrent=2)
+    gate = Gate(tmp_path)
+    group = client.map(noted(tmp_path, waits_from=3), range(10), max_concurrent=2)
     eventually(lambda: {3, 4} <= called(tmp_path).keys())
     group.cancel().wait(WITHIN_S)
     assert group.state == "cancelled"
@@ -191,7 +205,7 @@ def test_a_cancelled_group_keeps_what_is_done(client: Client, tmp_path: Path) ->
     results = group.results(return_errors=True)
     assert results[:3] == [0, 1, 2]
     assert all(isinstance(one, CallFailed) for one in results[3:])
-    (tmp_path / "wait").unlink()
+    gate.open()
     assert group.retry().results(WITHIN_S) == list(range(10))
     assert called(tmp_path) == {0: 1, 1: 1, 2: 1, 3: 2, 4: 2, **dict.fromkeys(range(5, 10), 1)}
 
@@ -199,21 +213,21 @@ def test_a_cancelled_group_keeps_what_is_done(client: Client, tmp_path: Path) ->
 def test_a_worker_that_is_killed_fails_the_one_call_that_it_made(
     client: Client, tmp_path: Path
 ) -> None:
-    (tmp_path / "wait").touch()
+    gate = Gate(tmp_path)
 
     @by_value
     def f(number: int, folder: Path = tmp_path) -> int:
         (folder / f"{number}.part").write_text(str(os.getpid()))
         (folder / f"{number}.part").rename(folder / f"{number}.pid")
-        while (folder / "wait").exists():
-            time.sleep(0.01)  # as above
+        with suppress(FileNotFoundError):
+            open(folder / "gate").read()
         return number
 
     group = client.map(f, range(6), max_concurrent=2)
     eventually(lambda: all((tmp_path / f"{n}.pid").exists() for n in (0, 1)))
     os.kill(int((tmp_path / "0.pid").read_text()), signal.SIGKILL)
     eventually((tmp_path / "2.pid").exists)
-    (tmp_path / "wait").unlink()
+    gate.open()
     first, *others = group.results(WITHIN_S, return_errors=True)
     assert "killed by signal 9 while it ran call 0" in first.message
     assert others == [1, 2, 3, 4, 5]
@@ -255,12 +269,12 @@ def test_a_job_of_one_call_has_no_list_of_calls(client: Client, server: LiveServ
 
 
 def test_a_group_goes_on_while_its_server_is_killed_and_comes_back(tmp_path: Path) -> None:
-    (tmp_path / "wait").touch()
+    gate = Gate(tmp_path)
     with LiveServer() as server, Client(server.url, server.token) as client:
-        group = client.map(noted(tmp_path), range(40), max_concurrent=2)
+        group = client.map(noted(tmp_path, waits_from=3), range(40), max_concurrent=2)
         eventually(lambda: {3, 4} <= called(tmp_path).keys())
         server.kill()
-        (tmp_path / "wait").unlink()
+        gate.open()
         eventually(lambda: len(called(tmp_path)) == 40)
         server.start()
         assert group.results(WITHIN_S) == list(range(40))
