@@ -62,7 +62,7 @@ def noted(folder: Path, *, waits_from: int) -> Any:
             file.write(f"{number}\n")
         if number >= waits_from:
             with suppress(FileNotFoundError):
-                open(folder / "gate").read()
+                (folder / "gate").read_text()
         return number
 
     return note
@@ -220,7 +220,7 @@ def test_a_worker_that_is_killed_fails_the_one_call_that_it_made(
         (folder / f"{number}.part").write_text(str(os.getpid()))
         (folder / f"{number}.part").rename(folder / f"{number}.pid")
         with suppress(FileNotFoundError):
-            open(folder / "gate").read()
+            (folder / "gate").read_text()
         return number
 
     group = client.map(f, range(6), max_concurrent=2)
