@@ -8,7 +8,8 @@ TasksError
 │   ├── BadTask                a task that cannot be: its fields, its name         400
 │   ├── NotAllowed             not yours to do                                     403
 │   ├── NoSuchThing            no such job, artifact or route                      404
-│   │   └── NoResult           the job has no values to give: not yet, or never
+│   │   ├── NoResult           the job has no values to give: not yet, or never
+│   │   └── NoPreview          the artifact is nothing that could be shown as it is
 │   │       └── CallFailed     (clients) the function has raised, or its process has ended
 │   ├── Conflict               the thing's state forbids it                        409
 │   │   ├── IllegalTransition  this event cannot happen in this state
@@ -105,6 +106,12 @@ class CallFailed(NoResult):
     """The function has not returned."""
 
     code = "call_failed"
+
+
+class NoPreview(NoSuchThing):
+    """The file cannot be shown as it is; download it."""
+
+    code = "no_preview"
 
 
 class Conflict(CallerError):

@@ -131,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     for add in (
         _add_submit,
         _add_reading,
+        _add_artifacts,
         _add_following,
         _add_changes,
         _add_edit,
@@ -252,6 +253,20 @@ def _add_reading(verb: _Verb) -> None:
     verb("show", "show all about a job").add_argument("id", metavar="ID")
     verb("explain", "say why a job is as it is").add_argument("id", metavar="ID")
     verb("status", "show how the server is and what its jobs survive")
+
+
+def _add_artifacts(verb: _Verb) -> None:
+    parser = verb("artifacts", "list the files that a job left, show or fetch them")
+    parser.add_argument("id", metavar="ID")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--get", metavar="PATH", help="write this one")
+    what.add_argument(
+        "--show", metavar="PATH", help="print this one, if it is a text or a notebook"
+    )
+    what.add_argument("--all", choices=("zip", "tar"), help="write all into one file of that kind")
+    parser.add_argument(
+        "--to", metavar="FILE", help="where to; - is standard output; default: the current folder"
+    )
 
 
 def _add_following(verb: _Verb) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from posixpath import normpath
 from typing import Any, Final, Literal, TypedDict
 from urllib.parse import quote
@@ -64,6 +65,19 @@ class ReportOptions(TypedDict, total=False):
     exit_code: int | None
     message: str | None
     attempt: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What of an artifact can be shown: a ``text``, an ``image`` or a ``notebook`` (its JSON).
+
+    ``is_whole`` is False where ``data`` is the beginning of a longer text.
+    """
+
+    kind: str
+    media_type: str
+    data: bytes
+    is_whole: bool
 
 
 class FilterOptions(TypedDict, total=False):
@@ -315,15 +329,38 @@ def output(
 
 def artifact(session: Session, job_id: str, file: str | Wire) -> Stream:
     """Emit a file's bytes as they come; raises NoServer where it breaks off in the middle."""
-    if isinstance(file, str):
-        # A URL's own `..` would lead to something that is no artifact.
-        path = normpath(file)
-        if path in (".", "..") or path.startswith(("/", "../")):
-            raise NoSuchThing(f"Job {job_id} has no artifact {path!r}.", job=job_id, path=path)
-        href = f"artifacts/{quote(path, errors='surrogateescape')}"
-    else:
-        path, href = file["path"], file["href"]
+    path, href = _place(job_id, file)
     yield from download(session, of_job(job_id, href), repr(path))
+
+
+def _place(job_id: str, file: str | Wire) -> tuple[str, str]:
+    """Path and reference of an artifact."""
+    if not isinstance(file, str):
+        return file["path"], file["href"]
+    # A URL's own `..` would lead to something that is no artifact.
+    path = normpath(file)
+    if path in (".", "..") or path.startswith(("/", "../")):
+        raise NoSuchThing(f"Job {job_id} has no artifact {path!r}.", job=job_id, path=path)
+    return path, f"artifacts/{quote(path, errors='surrogateescape')}"
+
+
+def preview(session: Session, job_id: str, file: str | Wire) -> Flow[Preview]:
+    """What of an artifact can be shown as it is; raises NoPreview."""
+    _, href = _place(job_id, file)
+    mark = "&" if "?" in href else "?"
+    path = f"{of_job(job_id, href)}{mark}preview=true"
+    reply = yield from ask(session, Request(method="GET", path=path))
+    return Preview(
+        kind=reply.headers["x-tasks-preview"],
+        media_type=reply.headers["content-type"],
+        data=reply.body,
+        is_whole=int(reply.headers["x-tasks-size"]) <= len(reply.body),
+    )
+
+
+def archive(session: Session, job_id: str, form: str) -> Stream:
+    """Emit the bytes of all artifacts in one file."""
+    yield from download(session, f"{of_job(job_id, 'archive')}?format={form}", "the archive")
 
 
 def download(

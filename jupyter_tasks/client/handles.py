@@ -9,10 +9,10 @@ from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryFile
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 from jupyter_tasks.client import calls, carrying, streams
-from jupyter_tasks.client.calls import Command, JobOptions, ReportOptions, Wire
+from jupyter_tasks.client.calls import Command, JobOptions, Preview, ReportOptions, Wire
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out
 from jupyter_tasks.client.streams import Piece, Place
@@ -169,7 +169,7 @@ class JobHandle(_Known):
         return count
 
     def artifacts(self) -> list[Wire]:
-        """The files that the newest attempt left: {"path", "href", "size_bytes", "modified_at"}."""
+        """The files that the newest attempt left: {"path", "href", "size_bytes", "media_type", …}."""
         files: list[Wire] = self._read("artifacts")["artifacts"]
         return files
 
@@ -180,6 +180,18 @@ class JobHandle(_Known):
             return b"".join(chunks)
         # What is there already is not touched for a file that turns out not to be had.
         first = next(chunks, b"")
+        with Path(to).open("wb") as target:
+            target.writelines(chain([first], chunks))
+        return Path(to)
+
+    def preview(self, file: str | Wire) -> Preview:
+        """What of an artifact can be shown as it is; raises NoPreview where that is nothing."""
+        return self._shell.run(calls.preview(self._shell.session, self.id, file))
+
+    def archive(self, to: str | Path, form: Literal["zip", "tar"] = "zip") -> Path:
+        """Write all artifacts of the newest attempt into one file ``to``."""
+        chunks = self._shell.iterate(calls.archive(self._shell.session, self.id, form))
+        first = next(chunks, b"")  # as above
         with Path(to).open("wb") as target:
             target.writelines(chain([first], chunks))
         return Path(to)
@@ -308,7 +320,7 @@ class AsyncJobHandle(_Known):
         return count
 
     async def artifacts(self) -> list[Wire]:
-        """The files that the newest attempt left: {"path", "href", "size_bytes", "modified_at"}."""
+        """The files that the newest attempt left: {"path", "href", "size_bytes", "media_type", …}."""
         files: list[Wire] = (await self._read("artifacts"))["artifacts"]
         return files
 
@@ -319,6 +331,20 @@ class AsyncJobHandle(_Known):
             return b"".join([chunk async for chunk in chunks])
         first = await anext(chunks, b"")  # as above
         with Path(to).open("wb") as target:  # noqa: ASYNC230 - a local file, a chunk at a time
+            target.write(first)
+            async for chunk in chunks:
+                target.write(chunk)
+        return Path(to)
+
+    async def preview(self, file: str | Wire) -> Preview:
+        """What of an artifact can be shown as it is; raises NoPreview where that is nothing."""
+        return await self._shell.run(calls.preview(self._shell.session, self.id, file))
+
+    async def archive(self, to: str | Path, form: Literal["zip", "tar"] = "zip") -> Path:
+        """Write all artifacts of the newest attempt into one file ``to``."""
+        chunks = self._shell.iterate(calls.archive(self._shell.session, self.id, form))
+        first = await anext(chunks, b"")  # as above
+        with Path(to).open("wb") as target:  # noqa: ASYNC230 - as above
             target.write(first)
             async for chunk in chunks:
                 target.write(chunk)

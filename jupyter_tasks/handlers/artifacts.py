@@ -18,13 +18,16 @@ from tornado.iostream import StreamClosedError
 
 from jupyter_tasks import messages
 from jupyter_tasks.errors import NoSuchThing, shortened
+from jupyter_tasks.handlers import previews
 from jupyter_tasks.handlers.base import TasksHandler, authorized
-from jupyter_tasks.messages import Artifact, AttemptQuery
+from jupyter_tasks.messages import Artifact, ArtifactQuery, AttemptQuery
 from jupyter_tasks.model import Job
 
 _FOLDER: Final = "artifacts"
 _MAX_LISTED: Final = 10_000
 _CHUNK_BYTES: Final = 256 * 1024
+#: No script, no form, nothing from elsewhere, and an origin of its own.
+_SANDBOX: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 #: Neither follow a link in the last step nor wait at a pipe; where a system lacks them, do without.
 _OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -61,7 +64,7 @@ class FilesHandler(TasksHandler):
         await self.finish(set_content_type="application/octet-stream")
 
 
-class _ArtifactHandler(FilesHandler):
+class ArtifactFolderHandler(FilesHandler):
     """Knows where an attempt's artifacts lie."""
 
     async def folder(self, job_id: str, number: int | None) -> Path:
@@ -70,7 +73,7 @@ class _ArtifactHandler(FilesHandler):
         return self.directory(job, number) / _FOLDER
 
 
-class ArtifactsHandler(_ArtifactHandler):
+class ArtifactsHandler(ArtifactFolderHandler):
     """``jobs/{job_id}/artifacts``."""
 
     @web.authenticated
@@ -84,7 +87,7 @@ class ArtifactsHandler(_ArtifactHandler):
         self.reply(messages.Artifacts(found))
 
 
-class ArtifactHandler(_ArtifactHandler):
+class ArtifactHandler(ArtifactFolderHandler):
     """``jobs/{job_id}/artifacts/{path}``."""
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
@@ -95,29 +98,44 @@ class ArtifactHandler(_ArtifactHandler):
     @authorized("read")
     async def get(self, job_id: str, path: str) -> None:
         """The file, to be saved: a page that a job made must not act in the server's name."""
-        folder = await self.folder(job_id, self.query(AttemptQuery).attempt)
+        query = self.query(ArtifactQuery)
+        folder = await self.folder(job_id, query.attempt)
         descriptor = await IOLoop.current().run_in_executor(None, open_below, folder, path)
         if descriptor is None:
-            shown = shortened(_shown(path))
-            raise NoSuchThing(f"Job {job_id} has no artifact {shown!r}.", job=job_id, path=shown)
-        await self.send(descriptor, _shown(Path(path).name))
+            words = shortened(shown(path))
+            raise NoSuchThing(f"Job {job_id} has no artifact {words!r}.", job=job_id, path=words)
+        if query.preview:
+            await self._show(descriptor, shown(path))
+        else:
+            await self.send(descriptor, shown(Path(path).name))
+
+    async def _show(self, descriptor: int, name: str) -> None:
+        """Send what can be shown of it, in a sandbox: what a job made is not the server's own."""
+        found = await IOLoop.current().run_in_executor(None, previews.preview, descriptor, name)
+        self.set_header("Content-Security-Policy", _SANDBOX)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("X-Tasks-Preview", found.kind)
+        self.set_header("X-Tasks-Size", str(found.size_bytes))
+        await self.finish(found.data, set_content_type=found.media_type)
 
 
 def _list(folder: Path, query: str) -> list[Artifact]:
     found = []
-    for path, status in islice(_files_below(folder), _MAX_LISTED):
+    for path, status in islice(files_below(folder), _MAX_LISTED):
         name = path.relative_to(folder).as_posix()
         href = f"{_FOLDER}/{quote(os.fsencode(name))}{query}"
-        found.append(Artifact(_shown(name), href, status.st_size, status.st_mtime))
+        name = shown(name)
+        kinds = (previews.media_type_of(name), previews.kind_of(name))
+        found.append(Artifact(name, href, status.st_size, status.st_mtime, *kinds))
     return sorted(found, key=lambda artifact: (artifact.path, artifact.href))
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """The name as well as it can be shown: it need not be text."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _files_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def files_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Regular files, at any depth, through no link."""
     waiting = [folder]
     while waiting:

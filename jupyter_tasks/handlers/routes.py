@@ -9,6 +9,7 @@ from jupyter_server.utils import url_path_join
 
 from jupyter_tasks import messages
 from jupyter_tasks.handlers import (
+    archiving,
     artifacts,
     bulk,
     calls,
@@ -323,10 +324,20 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     _look(
         "jobs/{job_id}/artifacts/{path}",
-        "One file that an attempt left.",
+        "One file that an attempt left; with `preview`, what of it can be shown safely.",
         artifacts.ArtifactHandler,
-        "application/octet-stream",
-        messages.AttemptQuery,
+        (
+            *("application/octet-stream", "text/plain", "application/json"),
+            *("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/svg+xml"),
+        ),
+        messages.ArtifactQuery,
+    ),
+    _look(
+        "jobs/{job_id}/archive",
+        "All files that an attempt left, in one.",
+        archiving.ArchiveHandler,
+        ("application/zip", "application/x-tar"),
+        messages.ArchiveQuery,
     ),
     _look(
         "jobs/{job_id}/result",

@@ -4,7 +4,7 @@ Whether a folder exists, who asks and what time it is are for others to know.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -178,6 +178,21 @@ class CallsQuery(Message):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     after: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
     attempt: Number | None = None
+
+
+class ArtifactQuery(AttemptQuery):
+    """The query string of a file: to be saved, or to be shown as far as that can be done."""
+
+    preview: bool = False
+
+
+ArchiveFormat = Literal["zip", "tar"]
+
+
+class ArchiveQuery(AttemptQuery):
+    """The query string of all files in one."""
+
+    format: ArchiveFormat = "zip"
 
 
 # -- to the model -----------------------------------------------------------------------------

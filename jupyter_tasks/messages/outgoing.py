@@ -205,17 +205,23 @@ class Counts(Answer):
     refused: int
 
 
+PreviewKind = Literal["text", "image", "notebook"]
+
+
 class Artifact(Answer):
     """A file that an attempt left for its readers.
 
     ``href`` is a reference relative to the list's own URL, exact whatever bytes the name is made of;
-    in ``path``, which is for showing, those that are no text are replaced.
+    in ``path``, which is for showing, those that are no text are replaced. ``media_type`` and
+    ``preview`` (how it could be shown; null: it may be a text) are told by the name alone.
     """
 
     path: str
     href: str
     size_bytes: int
     modified_at: float
+    media_type: str
+    preview: PreviewKind | None
 
 
 class Artifacts(Answer):

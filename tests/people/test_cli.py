@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -653,3 +654,26 @@ def test_a_program_elsewhere_is_given_no_command(cli: Cli) -> None:
 
     assert result.returncode == 2
     assert "--external starts nothing here" in result.stderr
+
+
+# -- files that a job left -------------------------------------------------------------------------
+
+
+def test_files_are_listed_shown_and_fetched(cli: Cli, tmp_path: Path) -> None:
+    command = 'mkdir "$JUPYTER_TASKS_ARTIFACTS/d"; echo hello > "$JUPYTER_TASKS_ARTIFACTS/d/a.txt"'
+    job_id = submitted(cli, "--wait", command)
+
+    listed = cli("artifacts", job_id)
+    told = cli("artifacts", job_id, "--show", "d/a.txt")
+    fetched = cli("artifacts", job_id, "--get", "d/a.txt")
+    again = cli("artifacts", job_id, "--get", "d/a.txt")
+    packed = cli("artifacts", job_id, "--all", "zip", "--to", "all.zip")
+
+    assert listed.stdout.splitlines()[1].split() == ["d/a.txt", "6", "B", "text"]
+    assert told.stdout == "hello\n"
+    assert (fetched.stdout, (tmp_path / "a.txt").read_text()) == ("a.txt\n", "hello\n")
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+    assert packed.returncode == 0
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.read(f"{job_id}/d/a.txt") == b"hello\n"

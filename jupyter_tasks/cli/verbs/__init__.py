@@ -13,6 +13,7 @@ _HOMES: Final = {
     "list": "reading",
     "show": "reading",
     "explain": "reading",
+    "artifacts": "keeping",
     "status": "reading",
     "logs": "following",
     "watch": "following",
