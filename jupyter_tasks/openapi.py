@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from jupyter_tasks._version import __version__
+from jupyter_tasks.formats import FORMATS, MEDIA_TYPES
 from jupyter_tasks.messages import ErrorMessage
 
 Action = Literal["read", "write", "execute"]
@@ -99,6 +100,7 @@ _WORDS: Final = {
     400: "The request is not what this route takes.",
     403: "Not logged in, or not allowed.",
     404: "There is no such thing.",
+    406: "No form of the answer is one that the request accepts.",
     405: "A word such as `cancel` is no job's id but a route of its own, for POST alone.",
     409: "The state of the thing forbids it.",
     413: "The body is too large.",
@@ -190,11 +192,30 @@ def _parameters(route: Route, operation: Operation, schemas: _Schemas) -> list[d
             {"name": one.name, "in": "query", "schema": _with_default(one, schemas.of(one.type))}
             for one in msgspec.structs.fields(operation.query)
         ]
+    if _has_forms(operation):
+        parameters.append(_FORMAT)
     parameters += [
         {"name": name, "in": "header", "description": words, "schema": {"type": "string"}}
         for name, words in operation.headers.items()
     ]
     return parameters
+
+
+_FORMAT: Final = {
+    "name": "format",
+    "in": "query",
+    "description": "The form of the answer; it goes before the header `Accept`.",
+    "schema": {"enum": list(FORMATS)},
+}
+
+
+def _has_forms(operation: Operation) -> bool:
+    """Whether an answer is a message, which can be had in several forms."""
+    return any(
+        message is not None and not isinstance(message, str)
+        for answer in operation.answers.values()
+        for message in (answer if isinstance(answer, tuple) else (answer,))
+    )
 
 
 def _with_default(one: msgspec.structs.FieldInfo, schema: dict[str, Any]) -> dict[str, Any]:
@@ -211,6 +232,8 @@ def _responses(route: Route, operation: Operation, schemas: _Schemas) -> dict[st
         statuses |= {400}
     if operation.body is not None:
         statuses |= {413}
+    if _has_forms(operation):
+        statuses |= {400, 406}
     answers = {
         str(status): _response(status, message, schemas)
         for status, message in operation.answers.items()
@@ -229,11 +252,21 @@ def _response(status: int, message: Any, schemas: _Schemas) -> dict[str, Any]:
         described["content"] = {media: {} for media in message}
     elif isinstance(message, tuple) and isinstance(message[-1], str):
         described["content"] = {
-            media: content for one in message for media, content in _content(one, schemas).items()
+            media: content
+            for one in message
+            for media, content in (
+                {one: {}} if isinstance(one, str) else _forms(schemas.of(one))
+            ).items()
         }
     elif isinstance(message, tuple):
         one_of = {"oneOf": [schemas.of(one) for one in message]}
-        described["content"] = {"application/json": {"schema": one_of}}
+        described["content"] = _forms(one_of)
     elif message is not None:
-        described["content"] = {"application/json": {"schema": schemas.of(message)}}
+        described["content"] = _forms(schemas.of(message))
     return described
+
+
+def _forms(schema: Any) -> dict[str, Any]:
+    """JSON as described, and the other forms of the same."""
+    others: dict[str, Any] = {media: {} for media in MEDIA_TYPES.values()}
+    return {**others, "application/json": {"schema": schema}}

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 from urllib.parse import quote, unquote
 
+import msgspec
 from jupyter_server.auth.decorator import authorized as jupyter_authorized
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.httpclient import HTTPResponse
 
-from jupyter_tasks import access, messages
+from jupyter_tasks import access, formats, messages
 from jupyter_tasks.errors import (
     BadMessage,
     CallerError,
@@ -31,6 +32,7 @@ from jupyter_tasks.errors import (
     TooLarge,
     shortened,
 )
+from jupyter_tasks.formats import Format
 from jupyter_tasks.handlers.forward import Forwarded, delays, is_set_within, send
 from jupyter_tasks.manager import Manager
 from jupyter_tasks.openapi import Action
@@ -39,6 +41,8 @@ from jupyter_tasks.openapi import Action
 OWNER_HEADER: Final = "X-Tasks-Owner"
 ROOT_DIR_HEADER: Final = "X-Tasks-Root-Dir"
 REQUEST_ID_HEADER: Final = "X-Request-Id"
+#: The key to ask on with, where the form of the answer is a table.
+NEXT_HEADER: Final = "X-Tasks-Next"
 #: Asks for the jobs of all owners (a following server watches for all of its users).
 ALL_OWNERS: Final = "*"
 _REQUEST_ID: Final = re.compile(r"^[\w.:-]{1,100}$", re.ASCII)
@@ -172,7 +176,9 @@ class TasksMixin(JupyterHandler):
             name: [value.decode("utf-8", "replace") for value in values]
             for name, values in self.request.query_arguments.items()
             # JupyterLab adds the time, without a value, so that no cache answers.
-            if name not in _NOT_OURS and not (name.isdigit() and not any(values))
+            if name not in _NOT_OURS
+            and not (name.isdigit() and not any(values))
+            and (name != "format" or "format" in message.__struct_fields__)  # type: ignore[attr-defined]
         }
         return messages.read_query(message, given)
 
@@ -289,6 +295,8 @@ class TasksHandler(TasksMixin, APIHandler):
         """Authenticate, then refuse a body that says that it is too large."""
         await super().prepare()
         if not self._finished:
+            if self.request.method not in ("GET", "HEAD"):
+                _ = self.form  # once something has been changed it is too late to refuse
             await self.before_body()
 
     async def before_body(self) -> None:
@@ -333,8 +341,23 @@ class TasksHandler(TasksMixin, APIHandler):
             self.set_header(name, value)
         if answer is None:
             self.finish()
-        else:
+        elif (form := self.form) == "json":
             self.finish(messages.encode(answer))
+        else:
+            self._finish_in(form, msgspec.json.decode(messages.encode(answer)))
+
+    @property
+    def form(self) -> Format:
+        """In which form the answer is wanted; raises BadMessage or NotAcceptable."""
+        asked = self.get_query_argument("format", None)
+        return formats.chosen(asked, self.request.headers.get("Accept", ""))
+
+    def _finish_in(self, form: Format, answer: Any) -> None:
+        if isinstance(answer, dict) and isinstance(after := answer.get("next"), str):
+            self.set_header(NEXT_HEADER, after)  # (a table of jobs has no room for it)
+        media = f"{formats.MEDIA_TYPES[form]}; charset=utf-8"
+        self.set_header("Content-Type", media)
+        self.finish(formats.encoded(answer, form), set_content_type=media)
 
     async def forward(self, do_here: Callable[[], Awaitable[None]]) -> None:
         """Have the active server do it and pass its answer on; do it here after a take-over."""
@@ -370,6 +393,9 @@ class TasksHandler(TasksMixin, APIHandler):
         self.set_status(answer.code)
         if location := answer.headers.get("Location"):
             self.set_header("Location", url_path_join(self.base_url, location))
+        if answer.body and answer.code < 400 and self.form != "json":
+            self._finish_in(self.form, msgspec.json.decode(answer.body))
+            return
         if answer.body:
             self.write(answer.body)
         self.finish()

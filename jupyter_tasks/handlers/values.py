@@ -156,7 +156,8 @@ class ResultHandler(FilesHandler):
 
     def _wants_values(self) -> bool:
         """Whether the answer shall be the values themselves: JSON is what most can read."""
-        return "application/octet-stream" in self.request.headers.get("Accept", "")
+        wanted = self.request.headers.get("Accept", "")
+        return "application/octet-stream" in wanted and not self.get_query_arguments("format")
 
     async def _attempt(self, job: Job, number: int | None) -> Job | Attempt:
         """What is known of the attempt that was asked for: of the newest it is the job's own."""

@@ -18,7 +18,7 @@ FILES = {"pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICE
 
 
 #: Distributions that are imported by another name, and those that are only started, as programs.
-IMPORTED_AS = {"pyzmq": "zmq", "ipython": "IPython"}
+IMPORTED_AS = {"pyzmq": "zmq", "ipython": "IPython", "pyyaml": "yaml"}
 STARTED = {"ipykernel"}
 
 

@@ -219,6 +219,15 @@ def test_a_module_that_was_mended_is_found_when_asked_again(
     assert "mended" not in names(server)
 
 
+@pytest.mark.parametrize("form", ["csv", "xml", "yaml", "text"])
+def test_tasks_and_results_come_in_every_form(server: LiveServer, form: str) -> None:
+    job = run(server, "types", path="=1+1", when="2031-05-01T00:00", names=["<&>\x1b"])["job"]
+    for path in ("tasks", "tasks/types", f"jobs/{job['id']}/result"):
+        status, told = server.ask("GET", f"tasks/api/{path}?format={form}")
+        assert status == 200, told
+        assert told
+
+
 # -- registered while it runs --------------------------------------------------------------------
 
 COMMAND = {
