@@ -37,6 +37,15 @@ def card(facts: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in told)
 
 
+def _function(spec: Wire) -> str:
+    """What is called, and how often; nothing for a job that calls none."""
+    if "load" not in spec:
+        return ""
+    place = spec["load"]["module"] or spec["load"]["file"]
+    name = words.plain(spec["task"]) + (f" of {words.plain(place)}" if place else "")
+    return name if spec["calls"] is None else f"{name}, {spec['calls']} calls"
+
+
 def job_facts(job: Wire, now: float) -> list[tuple[str, str]]:
     """All that people want to know about a job."""
     spec = job["spec"]
@@ -46,6 +55,7 @@ def job_facts(job: Wire, now: float) -> list[tuple[str, str]]:
         ("Message", words.plain(job["message"])),
         ("Progress", " ".join(filter(None, (words.progress(job), words.pace_words(job, now))))),
         ("Command", words.command(job)),
+        ("Function", _function(spec)),
         ("Kernel", words.plain(spec.get("kernel", ""))),
         ("Program", words.plain(spec.get("program", ""))),
         ("On host", words.plain(spec.get("host", ""))),

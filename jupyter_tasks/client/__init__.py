@@ -5,10 +5,19 @@ It speaks the wire alone: it knows neither manager nor store.
 """
 
 from jupyter_tasks.client.clients import AsyncClient, Client
+from jupyter_tasks.client.groups import AsyncGroupHandle, GroupHandle
 from jupyter_tasks.client.handles import AsyncJobHandle, JobHandle
 from jupyter_tasks.client.streams import JobEvent
 
-__all__ = ["AsyncClient", "AsyncJobHandle", "Client", "JobEvent", "JobHandle"]
+__all__ = [
+    "AsyncClient",
+    "AsyncGroupHandle",
+    "AsyncJobHandle",
+    "Client",
+    "GroupHandle",
+    "JobEvent",
+    "JobHandle",
+]
 
 for _name in __all__:
     # People and pickles know them by the name under which they are offered.
