@@ -41,7 +41,7 @@ class Mortal(LiveServer):
 
 @pytest.fixture
 def server() -> Iterator[Mortal]:
-    with_home = Mortal()
+    with_home = Mortal("--TasksExtension.warm_kernels=False")
     try:
         yield with_home
     finally:
@@ -78,7 +78,7 @@ def died_at(server: Mortal) -> str:
     return server.steps.read_text().splitlines()[-1].partition(" ")[2]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_whatever_step_of_a_submit_it_dies_at_its_values_are_there_once(server: Mortal) -> None:
     """Up to the answer: what comes later is any job's."""
     seen: list[str] = []

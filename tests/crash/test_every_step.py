@@ -36,7 +36,7 @@ def lives(tmp_path: Path) -> None:
     subprocess.run([*launcher, str(ROOT), str(tmp_path)], check=True, timeout=200)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_whatever_step_a_manager_dies_at_the_next_one_tells_the_truth(
     tmp_path: Path, lives: None
 ) -> None:

@@ -27,7 +27,7 @@ def server() -> Iterator[LiveServer]:
         yield server
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_every_job_runs_exactly_once_however_often_the_server_is_killed(
     server: LiveServer, tmp_path: Path
 ) -> None:

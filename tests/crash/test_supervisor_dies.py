@@ -142,7 +142,7 @@ async def all_ended(office: Office, jobs: list[Job]) -> bool:
     return all([(await office.now(job)).state in ENDED for job in jobs])
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("who", ["supervisor", "forkserver"])
 async def test_a_manager_brings_every_job_to_a_true_state_whatever_step_was_the_last(
     tmp_path: Path, who: str

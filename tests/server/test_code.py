@@ -57,8 +57,10 @@ def text_of(server: LiveServer, job_id: str, stream: str = "all") -> str:
 
 
 def records_of(server: LiveServer, job_id: str) -> list[dict[str, Any]]:
+    """What it has left, but how much it used: that comes where it took a second or more."""
     with get(server, f"jobs/{job_id}/output?format=json") as answer:
-        return [json.loads(line) for line in answer.read().splitlines()]
+        records = [json.loads(line) for line in answer.read().splitlines()]
+    return [record for record in records if record["k"] != "usage"]
 
 
 def outputs_of(server: LiveServer, job_id: str) -> list[dict[str, Any]]:
