@@ -15,6 +15,7 @@ from jupyter_tasks import posix
 __all__ = [
     "KERNEL_FILE",
     "MARK",
+    "NOTEBOOK_FILE",
     "RESULT_FILE",
     "RESULT_JSON_FILE",
     "VERSION",
@@ -49,6 +50,8 @@ VERSION = 1
 _CLAIM = "claim"
 #: How to reach the kernel of an attempt, with its key; there as long as the kernel lives.
 KERNEL_FILE = "kernel.json"
+#: The notebook that is run, as it was when the attempt's directory was written.
+NOTEBOOK_FILE = "notebook.ipynb"
 #: The variable of every process of an attempt: ``<job>/<attempt>``.
 MARK = "JUPYTER_TASKS_JOB"
 #: The values that were asked for, once the code has succeeded, and what a function has returned.

@@ -44,7 +44,8 @@ def main(fd: int) -> Any:
     kernels_own = set(sys.modules)
     from jupyter_tasks import forkserver, posix  # noqa: PLC0415 - after the kernel's own
 
-    importlib.import_module("jupyter_tasks.runners.code")
+    for runner in ("code", "notebook"):
+        importlib.import_module(f"jupyter_tasks.runners.{runner}")
     if not posix.can_be_worn() or len(os.listdir("/proc/self/task")) > 1:
         sys.exit(_CANNOT)  # a child would be known by nobody, or lack a thread that others wait for
     foreign = {name for name in sys.modules if name not in kernels_own}

@@ -16,7 +16,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKerne
 from traitlets import TraitError
 
 from jupyter_tasks.errors import BadMessage
-from jupyter_tasks.model import CodeSpec
+from jupyter_tasks.model import CodeSpec, NotebookSpec
 
 _LOCAL: Final = "local-provisioner"
 #: What a kernelspec of IPython starts.
@@ -67,9 +67,15 @@ class KernelSpecs:
             )
         return name
 
-    def command_of(self, spec: CodeSpec) -> dict[str, Any]:
+    async def language_of(self, name: str) -> str:
+        """The language of a kernel that has been checked, as its kernelspec names it."""
+        loop = asyncio.get_running_loop()
+        command = await loop.run_in_executor(None, self.command, name)
+        return str(command["language"])
+
+    def command_of(self, spec: CodeSpec | NotebookSpec) -> dict[str, Any]:
         """How the kernel of the spec is started. Blocks; raises OSError, as ``command`` does."""
-        if spec.python is None:
+        if isinstance(spec, NotebookSpec) or spec.python is None:
             return self.command(spec.kernel)
         argv = [spec.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         return {
@@ -111,6 +117,8 @@ class KernelSpecs:
             "env": {key: self._filled(value) for key, value in spec.env.items()},
             "interrupt_mode": spec.interrupt_mode,
             "resource_dir": spec.resource_dir,
+            "display_name": spec.display_name,
+            "language": spec.language,
         }
 
     def _filled(self, value: str) -> str:

@@ -50,7 +50,7 @@ Loss = Literal[
     "files_lost",
     "silent",
 ]
-Kind = Literal["shell", "code", "function", "external"]
+Kind = Literal["shell", "code", "notebook", "function", "external"]
 DEFAULT_QUEUE: Final = "default"
 DEFAULT_GRACE_S: Final = 10.0
 DEFAULT_LEASE_S: Final = 300.0
@@ -97,6 +97,26 @@ class CodeSpec(Spec):
     cwd: str
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     kind: Literal["code"] = "code"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotebookSpec(Spec):
+    """A notebook, run cell by cell in a fresh kernel; the outputs go into another one.
+
+    ``path`` and ``output`` (where that is written) are relative to ``root``, the root folder of the
+    server that was asked. ``parameters``: JSON values by name. ``allow_errors``: go on after a cell
+    that fails.
+    """
+
+    path: str
+    root: str = ""
+    output: str
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kernel: str = ""
+    allow_errors: bool = False
+    cwd: str
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kind: Literal["notebook"] = "notebook"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +173,7 @@ class ExternalSpec(Spec):
 SPECS: Final[Mapping[str, type[Spec]]] = {
     "shell": ShellSpec,
     "code": CodeSpec,
+    "notebook": NotebookSpec,
     "function": FunctionSpec,
     "external": ExternalSpec,
 }

@@ -17,7 +17,7 @@ from jupyter_tasks.executors.launcher import Launcher, bare
 from jupyter_tasks.executors.warmth import Warmth
 
 #: What a supervisor needs loaded, beside the standard library, to run a kind.
-_LOADED = {"code": "zmq"}
+_LOADED = {"code": "zmq", "notebook": "zmq"}
 
 
 class Pool:

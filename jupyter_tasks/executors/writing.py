@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
-from jupyter_tasks import attempt, inputs
-from jupyter_tasks.model import CodeSpec, FunctionSpec, Job, Spec
+from jupyter_tasks import attempt, inputs, notebooks, parameters
+from jupyter_tasks.errors import BadMessage
+from jupyter_tasks.model import CodeSpec, FunctionSpec, Job, NotebookSpec, Spec
 
 #: How the kernel of such a spec is started; may raise OSError with a sentence.
-Kernels = Callable[[CodeSpec], dict[str, Any]]
+Kernels = Callable[[CodeSpec | NotebookSpec], dict[str, Any]]
 
 
 def write(
@@ -28,7 +29,7 @@ def write(
     """
     directory = attempt.create(state_dir, job.id, job.attempt)
     _must_have_inputs(job, state_dir)
-    to_be_run = _to_be_run(job.spec, kernels)
+    to_be_run = _to_be_run(job, kernels)
     spec = {
         "version": attempt.VERSION,
         "job": job.id,
@@ -43,12 +44,15 @@ def write(
         "runtime_dir": os.fspath(runtime_dir),
     }
     if not _is_written(directory, spec):
+        if isinstance(job.spec, NotebookSpec):
+            path = f"{directory}/{attempt.NOTEBOOK_FILE}"
+            notebooks.snapshot(job.spec.root, job.spec.path, path)
         attempt.write_spec(directory, spec)
-    kernel: dict[str, Any] | None = to_be_run.get("kernel") if "source" in to_be_run else None
+    kernel: dict[str, Any] | None = to_be_run.get("kernel") if _has_kernel(job.spec) else None
     return kernel
 
 
-def no_kernels(spec: CodeSpec) -> dict[str, Any]:
+def no_kernels(spec: CodeSpec | NotebookSpec) -> dict[str, Any]:
     """Where nobody knows any kernels."""
     raise FileNotFoundError(errno.ENOENT, f"There is no kernel {spec.kernel!r} here")
 
@@ -58,14 +62,32 @@ def remove_key(directory: str) -> None:
     Path(directory, attempt.KERNEL_FILE).unlink(missing_ok=True)
 
 
-def _to_be_run(spec: Spec, kernels: Kernels) -> dict[str, Any]:
+def _has_kernel(spec: Spec) -> bool:
+    return isinstance(spec, CodeSpec | NotebookSpec)
+
+
+def _to_be_run(job: Job, kernels: Kernels) -> dict[str, Any]:
     """The spec, with what its kernelspec or its interpreter is at the moment."""
+    spec = job.spec
     told: dict[str, Any] = msgspec.to_builtins(spec)
     if isinstance(spec, CodeSpec):
         return told | {"kernel": kernels(spec)}
+    if isinstance(spec, NotebookSpec):
+        return told | _of_notebook(spec, kernels(spec)) | {"max_output_bytes": job.max_output_bytes}
     if isinstance(spec, FunctionSpec):
         return told | {"python": spec.python or sys.executable, "cloudpickle": _CLOUDPICKLE}
     return told
+
+
+def _of_notebook(spec: NotebookSpec, kernel: dict[str, Any]) -> dict[str, Any]:
+    source = None
+    if spec.parameters:
+        try:
+            source = parameters.translated(kernel["name"], kernel["language"], spec.parameters)
+        except BadMessage as error:  # its kernelspec is another by now
+            raise OSError(errno.EINVAL, error.message.rstrip(".")) from None
+    output = os.fspath(Path(spec.root, spec.output))
+    return {"kernel": kernel, "output_path": output, "parameters_source": source}
 
 
 def _must_have_inputs(job: Job, state_dir: Path) -> None:

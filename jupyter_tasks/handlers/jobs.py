@@ -9,6 +9,7 @@ from tornado import web
 from jupyter_tasks import inputs, lifecycle, messages
 from jupyter_tasks.errors import BadMessage
 from jupyter_tasks.handlers.base import TasksHandler, authorized, changes
+from jupyter_tasks.handlers.notebooks import look_at_notebooks
 from jupyter_tasks.handlers.submitting import (
     SubmittingHandler,
     choose_kernels,
@@ -76,8 +77,9 @@ class JobHandler(TasksHandler):
         edit = _EDIT.decode(self.body())
         if edit.spec is not UNSET:
             await choose_kernels(self.settings, [edit.spec])
+            await look_at_notebooks(self.settings, self.root_dir, [edit.spec])
         former = await self.manager.get(job_id, self.owner)
-        event = lifecycle.Edited(**messages.to_edit(edit, former))
+        event = lifecycle.Edited(**messages.to_edit(edit, former, self.root_dir))
         if event.spec is not None:
             must_be_folders({event.spec.cwd})
             must_keep_inputs(event.spec, former.spec)

@@ -12,6 +12,7 @@ from tornado import gen
 from jupyter_tasks import inputs, messages
 from jupyter_tasks.errors import BadMessage
 from jupyter_tasks.handlers.base import TasksHandler
+from jupyter_tasks.handlers.notebooks import look_at_notebooks
 from jupyter_tasks.kernelspecs import KernelSpecs
 from jupyter_tasks.messages import CodeSpecMessage, JobRequest, SpecMessage
 from jupyter_tasks.model import Job, Receipt
@@ -29,7 +30,9 @@ class SubmittingHandler(TasksHandler):
 
         ``body``: what a repetition under the same key must repeat. Raises BadMessage, DuplicateKey.
         """
-        await choose_kernels(self.settings, (request.spec for request in requests))
+        specs = [request.spec for request in requests]
+        await choose_kernels(self.settings, specs)
+        await look_at_notebooks(self.settings, self.root_dir, specs)
         jobs = await self._make(requests)
         must_be_folders({job.spec.cwd for job in jobs})
         uploads: inputs.Inputs = self.settings["jupyter_tasks_inputs"]

@@ -15,6 +15,7 @@ from jupyter_tasks.messages.specs import (
     PLAIN,
     ExternalSpecMessage,
     Message,
+    NotebookSpecMessage,
     SpecMessage,
     check_plain,
     to_spec,
@@ -203,7 +204,7 @@ def to_job(request: JobRequest, *, job_id: str, owner: str, now: float, root_dir
     return Job(
         id=job_id,
         owner=owner,
-        spec=to_spec(request.spec, root_dir),
+        spec=to_spec(request.spec, root_dir, job_id),
         name=request.name or default_name(words_of(request.spec)),
         created_at=now,
         updated_at=now,
@@ -227,7 +228,7 @@ def default_name(command: str | Sequence[str]) -> str:
     return line[:MAX_NAME].strip() or "command"
 
 
-def to_edit(edit: JobEdit, former: Job) -> dict[str, Any]:
+def to_edit(edit: JobEdit, former: Job, root_dir: str) -> dict[str, Any]:
     """The arguments of ``lifecycle.Edited``; an absent folder in a spec stays as it was."""
     given = {
         name: value
@@ -238,7 +239,9 @@ def to_edit(edit: JobEdit, former: Job) -> dict[str, Any]:
         given["tags"] = unique(edit.tags)
     _check_kind(edit, former)
     if edit.spec is not UNSET:
-        given["spec"] = to_spec(edit.spec, former.spec.cwd, former.spec)
+        is_notebook = isinstance(edit.spec, NotebookSpecMessage)
+        root = root_dir if is_notebook else former.spec.cwd
+        given["spec"] = to_spec(edit.spec, root, former.id, former.spec)
     given["limits"] = tuple(
         (name, value)
         for name in ("timeout_s", "memory_bytes", "grace_s", "max_output_bytes", "on_lost")

@@ -14,6 +14,7 @@ from jupyter_tasks.model import (
     FunctionSpec,
     Job,
     Kind,
+    NotebookSpec,
     OnLost,
     Progress,
     ShellSpec,
@@ -98,7 +99,21 @@ class ExternalSpecAnswer(Answer, tag_field="kind", tag="external"):
     host: str
 
 
-SpecAnswer = ShellSpecAnswer | CodeSpecAnswer | FunctionSpecAnswer | ExternalSpecAnswer
+class NotebookSpecAnswer(Answer, tag_field="kind", tag="notebook"):
+    """What a notebook job runs; environment values are masked."""
+
+    path: str
+    output: str
+    parameters: dict[str, Any]
+    kernel: str
+    allow_errors: bool
+    cwd: str
+    env: dict[str, str]
+
+
+SpecAnswer = (
+    ShellSpecAnswer | CodeSpecAnswer | NotebookSpecAnswer | FunctionSpecAnswer | ExternalSpecAnswer
+)
 
 
 class JobMessage(Answer):
@@ -417,6 +432,8 @@ def _from_spec(spec: Spec) -> SpecAnswer:
             cwd=spec.cwd,
             env=env,
         )
+    if isinstance(spec, NotebookSpec):
+        return _from_notebook(spec, env)
     if isinstance(spec, FunctionSpec):
         return _from_function(spec, env)
     assert isinstance(spec, ShellSpec)
@@ -427,6 +444,18 @@ def _from_spec(spec: Spec) -> SpecAnswer:
         stdin=None if spec.stdin is None else MASK,
         tty=spec.tty,
         merge_stderr=spec.merge_stderr,
+    )
+
+
+def _from_notebook(spec: NotebookSpec, env: dict[str, str]) -> NotebookSpecAnswer:
+    return NotebookSpecAnswer(
+        path=spec.path,
+        output=spec.output,
+        parameters=dict(spec.parameters),
+        kernel=spec.kernel,
+        allow_errors=spec.allow_errors,
+        cwd=spec.cwd,
+        env=env,
     )
 
 

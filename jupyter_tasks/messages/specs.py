@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from keyword import iskeyword
-from posixpath import join, normpath
+from posixpath import basename, dirname, join, normpath
 from typing import Annotated, Any, Final, TypeVar
 
-from msgspec import Meta, Struct, UnsetType
+from msgspec import Meta, Struct, UnsetType, json
 
 from jupyter_tasks.messages.outgoing import MASK
 from jupyter_tasks.model import (
@@ -16,6 +16,7 @@ from jupyter_tasks.model import (
     ExternalSpec,
     FunctionSpec,
     Load,
+    NotebookSpec,
     ShellSpec,
     Spec,
 )
@@ -27,6 +28,8 @@ MAX_ARGUMENTS_BYTES: Final = 1024 * 1024
 MAX_CALLS: Final = 1_000_000
 MAX_NAME: Final = 200
 _MAX_CONCURRENT: Final = 1024
+#: Of every file system that is in use.
+_MAX_FILE_NAME_BYTES: Final = 255
 #: (Not a pattern of msgspec's: two of those in one union crash the interpreter's garbage collector.)
 _PYTHON: Final = re.compile(r"/[^\x00]+")
 
@@ -164,14 +167,43 @@ class ExternalSpecMessage(Message, tag_field="kind", tag="external"):
         check_plain("host", self.host)
 
 
+class NotebookSpecMessage(Message, tag_field="kind", tag="notebook"):
+    """A notebook, run cell by cell in a fresh kernel; the outputs go into another one.
+
+    ``path`` and ``output`` are relative to the server's root folder, or full paths below it.
+    ``parameters`` become a cell behind that tagged ``parameters``. Without ``kernel`` it is the
+    notebook's own; without ``output`` it is ``<name>.<id of the job>.ipynb`` beside the notebook, and
+    without ``cwd`` it runs in the notebook's folder. ``allow_errors``: go on after a cell that fails.
+    """
+
+    path: Path
+    parameters: dict[Variable, Any] = {}
+    kernel: Annotated[str, Meta(max_length=MAX_NAME)] | None = None
+    output: Path | None = None
+    allow_errors: bool = False
+    cwd: Path | None = None
+    env: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse what no file can be called."""
+        for name in ("path", "output"):
+            if "\0" in (getattr(self, name) or ""):
+                raise ValueError(f"`{name}` holds a NUL character, which no path can")
+        if self.parameters and len(json.encode(self.parameters)) > MAX_ARGUMENTS_BYTES:
+            raise ValueError(
+                f"`parameters` must be no longer than {MAX_ARGUMENTS_BYTES} bytes; put them in a file"
+            )
+        _check_place(self)
+
+
 #: What runs on this machine.
-LocalSpecMessage = ShellSpecMessage | CodeSpecMessage | FunctionSpecMessage
+LocalSpecMessage = ShellSpecMessage | CodeSpecMessage | NotebookSpecMessage | FunctionSpecMessage
 #: Every kind's spec; further kinds join here.
 SpecMessage = LocalSpecMessage | ExternalSpecMessage
 
 
 #: Which kind a spec is of where it has such a field and does not say.
-_TOLD_BY: Final = {"source": "code", "load": "function"}
+_TOLD_BY: Final = {"source": "code", "path": "notebook", "load": "function"}
 
 
 def complete(body: Any) -> None:
@@ -183,13 +215,15 @@ def complete(body: Any) -> None:
             spec["kind"] = told[0] if told else "shell"
 
 
-def to_spec(message: SpecMessage, root_dir: str, former: Spec | None = None) -> Spec:
+def to_spec(message: SpecMessage, root_dir: str, job_id: str, former: Spec | None = None) -> Spec:
     """The spec with an absolute folder; what is masked is taken from the former spec, if any."""
     if isinstance(message, ExternalSpecMessage):
         return ExternalSpec(lease_s=message.lease_s, program=message.program, host=message.host)
     env = message.env
     if former is not None:
         env = {name: _unmask(name, value, former) for name, value in env.items()}
+    if isinstance(message, NotebookSpecMessage):
+        return _to_notebook(message, root_dir, job_id, env)
     cwd = root_dir if message.cwd is None else _below(root_dir, message.cwd)
     if isinstance(message, CodeSpecMessage):
         return CodeSpec(
@@ -232,6 +266,29 @@ def _to_function(message: FunctionSpecMessage, cwd: str, env: Mapping[str, str])
     )
 
 
+def _to_notebook(
+    message: NotebookSpecMessage, root_dir: str, job_id: str, env: Mapping[str, str]
+) -> NotebookSpec:
+    folder = dirname(message.path)
+    return NotebookSpec(
+        path=message.path,
+        root=root_dir,
+        output=message.output or join(folder, _output_name(basename(message.path), job_id)),
+        parameters=message.parameters,
+        kernel=message.kernel or "",
+        allow_errors=message.allow_errors,
+        cwd=_below(root_dir, folder if message.cwd is None else message.cwd),
+        env=env,
+    )
+
+
+def _output_name(name: str, job_id: str) -> str:
+    """A name that nobody has given to anything: that of the notebook, and the job's id."""
+    suffix = f".{job_id}.ipynb"
+    stem = name.removesuffix(".ipynb").encode()[: _MAX_FILE_NAME_BYTES - len(suffix)]
+    return stem.decode("utf-8", "ignore") + suffix
+
+
 @lru_cache(maxsize=64)
 def _below(root_dir: str, folder: str) -> str:
     return normpath(join(root_dir, folder))
@@ -242,6 +299,8 @@ def words_of(spec: SpecMessage) -> str | Sequence[str]:
     match spec:
         case CodeSpecMessage():
             return spec.source
+        case NotebookSpecMessage():
+            return basename(spec.path)
         case FunctionSpecMessage():
             return spec.task
         case ExternalSpecMessage():

@@ -5,7 +5,7 @@ from typing import Any
 from jupyter_tasks.runners.base import CannotStart, NoRoom, Runner, Stage, Started
 from jupyter_tasks.runners.shell import ShellRunner
 
-KINDS = ("shell", "code", "function")
+KINDS = ("shell", "code", "notebook", "function")
 
 
 def runner_of(spec: dict[str, Any], stage: Stage) -> Runner:
@@ -18,9 +18,10 @@ def runner_of(spec: dict[str, Any], stage: Stage) -> Runner:
         return FunctionRunner(spec, stage)
     try:
         from jupyter_tasks.runners.code import CodeRunner  # noqa: PLC0415 - brings zmq
+        from jupyter_tasks.runners.notebook import NotebookRunner  # noqa: PLC0415 - as above
     except ImportError as error:
         raise CannotStart(f"Kernels cannot be reached from here: {error}.") from None
-    return CodeRunner(spec, stage)
+    return NotebookRunner(spec, stage) if spec["kind"] == "notebook" else CodeRunner(spec, stage)
 
 
 __all__ = ["KINDS", "CannotStart", "NoRoom", "Runner", "Stage", "Started", "runner_of"]

@@ -53,6 +53,8 @@ class Stage(NamedTuple):
     ``output`` takes what a program prints (``out`` or ``err``), ``record`` any other record;
     ``drain`` reads what the leader has printed so far; ``signal`` goes to the leader's process group. ``directory`` is the attempt's; ``socket`` a short
     path that nothing else begins with. ``hold`` lets the leader's group stand still until ``release``.
+    ``progress`` takes how far the job is (value, total, message); ``stopped_by`` tells what has made us
+    end it, "" where nothing has.
     """
 
     loop: Loop
@@ -61,7 +63,9 @@ class Stage(NamedTuple):
     drain: Callable[[], None]
     hold: Callable[[], None]
     release: Callable[[], None]
+    progress: Callable[[Message], None]
     is_paused: Callable[[], bool]
+    stopped_by: Callable[[], str]
     signal: Callable[[int], None]
     directory: str
     socket: str
@@ -76,8 +80,11 @@ class Runner(Protocol):
     def began(self) -> None:
         """The leader runs, and its output is read."""
 
-    def prints(self, data: bytes | bytearray, size: int) -> bool:
-        """Whether what the leader has printed is the job's output: the first bytes of a buffer."""
+    def prints(self, kind: str, data: bytes | bytearray, size: int) -> bool:
+        """Whether what the leader has printed is the job's output: the first bytes of a buffer.
+
+        ``kind`` is that of the record that it would be, ``out`` or ``err``.
+        """
 
     def interrupt(self) -> bool:
         """Ask what runs now to stop, as Ctrl-C does; False: a signal is the way."""
@@ -86,7 +93,10 @@ class Runner(Protocol):
         """Ask it to end, politely; False: a signal is the way."""
 
     def outcome(self, status: int | None) -> Message:
-        """How it ended, once its leader has: with that wait status, None where nobody knows it."""
+        """How it ended, once its leader has: with that wait status, None where nobody knows it.
+
+        ``where`` in it, if any, is the message of an attempt that we have ended.
+        """
 
     def close(self) -> None:
         """Let go of everything."""

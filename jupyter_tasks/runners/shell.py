@@ -48,7 +48,7 @@ class ShellRunner:
     def began(self) -> None:
         """It needs nobody."""
 
-    def prints(self, data: bytes | bytearray, size: int) -> bool:  # noqa: ARG002 - the contract's
+    def prints(self, kind: str, data: bytes | bytearray, size: int) -> bool:  # noqa: ARG002 - the contract's
         """All of it is."""
         return True
 

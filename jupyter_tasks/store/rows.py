@@ -22,6 +22,7 @@ from jupyter_tasks.model import (
     Job,
     Kind,
     Load,
+    NotebookSpec,
     ShellSpec,
     Spec,
     State,
@@ -46,6 +47,7 @@ KINDS_JSON: Final = msgspec.json.encode(KINDS).decode()
 _EMPTY_SPECS: Final[dict[str, Callable[[], Spec]]] = {
     "shell": lambda: ShellSpec(command="", cwd=""),
     "code": lambda: CodeSpec(source="", cwd=""),
+    "notebook": lambda: NotebookSpec(path="", root="", output="", cwd=""),
     "external": ExternalSpec,
     "function": lambda: FunctionSpec(task="", load=Load(), cwd=""),
 }

@@ -23,7 +23,12 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_ROOM_RETRY_S = 1.0
 _MAX_REASON = 8192
 #: What the spec of each kind cannot lack.
-_NEEDED = {"shell": ("command",), "code": ("source", "kernel"), "function": ("load", "python")}
+_NEEDED = {
+    "shell": ("command",),
+    "code": ("source", "kernel"),
+    "notebook": ("path", "output_path", "kernel"),
+    "function": ("load", "python"),
+}
 
 
 class Holding:
@@ -160,7 +165,9 @@ class Holding:
             drain=self._streams.drain,
             hold=lambda: self._ladder.signal_group(signal.SIGSTOP),
             release=self._release,
+            progress=self._progress.tell,
             is_paused=lambda: self._ladder.is_paused,
+            stopped_by=lambda: self._ladder.verdict()["stopped_by"] or "",
             signal=self._ladder.signal_group,
             directory=self.directory,
             socket=f"{report.removesuffix('.report')}.kernel",
@@ -251,7 +258,7 @@ class Holding:
         self._progress.report(data)
 
     def _read(self, kind: str, data: bytes | bytearray, size: int) -> None:
-        if self._runner is None or self._runner.prints(data, size):
+        if self._runner is None or self._runner.prints(kind, data, size):
             self._came(kind, data, size)
 
     def _came(self, kind: str, data: bytes | bytearray, size: int) -> None:
@@ -294,8 +301,9 @@ class Holding:
         self._hear_reports()
         assert self._runner is not None
         outcome = self._runner.outcome(self._status)
-        # What it says of its end is no news where we have ended it.
-        self._finish(outcome | {"message": ""} if self._ladder.is_stopping else outcome)
+        where = outcome.pop("where", "")
+        # What it says of its end is no news where we have ended it; how far it had come is.
+        self._finish(outcome | {"message": where} if self._ladder.is_stopping else outcome)
 
     def _not_started(self, why: str) -> None:
         self._tell_claimed()

@@ -200,7 +200,7 @@ def test_equal_tags_are_one() -> None:
 
 def test_an_edit_names_only_what_is_to_change() -> None:
     edit = DECODERS["JobEdit"].decode(b'{"version": 1, "priority": 3, "timeout_s": null}')
-    given_ = messages.to_edit(edit, made(request(timeout_s=9)))
+    given_ = messages.to_edit(edit, made(request(timeout_s=9)), "/srv")
     assert given_ == {"priority": 3, "limits": (("timeout_s", None),)}
 
 
@@ -209,18 +209,18 @@ def test_what_is_masked_in_an_edit_stays_as_it_was() -> None:
     former = made(request(spec=spec))
     sent_back = messages.encode(messages.from_job(former).spec)
     edit = DECODERS["JobEdit"].decode(b'{"version": 1, "spec": ' + sent_back + b"}")
-    assert messages.to_edit(edit, former)["spec"] == former.spec
+    assert messages.to_edit(edit, former, "/srv")["spec"] == former.spec
 
 
 def test_a_new_variable_may_be_three_stars() -> None:
     edit = JobEdit(version=1, spec=messages.ShellSpecMessage(command="x", env={"STARS": "***"}))
-    assert messages.to_edit(edit, made(request()))["spec"].env == {"STARS": "***"}
+    assert messages.to_edit(edit, made(request()), "/srv")["spec"].env == {"STARS": "***"}
 
 
 def test_an_edited_spec_without_a_folder_keeps_the_old_one() -> None:
     former = made(request(spec={"command": "true", "cwd": "/srv"}))
     edit = JobEdit(version=1, spec=messages.ShellSpecMessage(command="false"))
-    assert messages.to_edit(edit, former)["spec"].cwd == "/srv"
+    assert messages.to_edit(edit, former, "/srv")["spec"].cwd == "/srv"
 
 
 def test_a_filter_takes_values_and_lists_in_singular_and_plural() -> None:
