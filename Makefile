@@ -67,7 +67,7 @@ labextension: ## Build what runs in the browser anew; reload the page to see it
 watch: $(VENV)/.built ## Build it anew at each change, until Ctrl-C
 	@$(JLPM) tsc --watch --preserveWatchOutput & $(JLPM) watch
 
-bench: $(call ready,test) .venv-scheduler/.ready ## Measure speed beside other programs (a few minutes)
+bench: $(call ready,test) .venv-scheduler/.ready .venv-functions/.ready ## Measure speed beside other programs (a few minutes)
 	@$(BIN)/python -m pytest -m benchmark -p no:randomly --timeout=0 -s $(BENCHMARKS)
 
 docs: $(call ready,docs) ## Build the documentation into docs/_build/html
@@ -82,7 +82,7 @@ wheel: $(VENV)/.made ## Build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
 clean: ## Remove .venv and everything that was built
-	@rm -rf $(VENV) .venv-oldest .venv-scheduler build dist htmlcov docs/_build .coverage .coverage.* \
+	@rm -rf $(VENV) .venv-oldest .venv-scheduler .venv-functions build dist htmlcov docs/_build .coverage .coverage.* \
 	  jupyter_tasks/labextension labextension/lib labextension/node_modules \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -106,6 +106,13 @@ $(VENV)/.built: $(FRONT) | $(call ready,test)
 	@echo "Installing jupyter-scheduler, to be measured beside, into .venv-scheduler (once)"
 	@$(BIN)/python -m venv --clear .venv-scheduler
 	@.venv-scheduler/bin/python -m pip --disable-pip-version-check -qq install jupyter-scheduler jupyter_server ipykernel
+	@touch $@
+
+# What calls of functions are measured beside.
+.venv-functions/.ready: $(VENV)/.made
+	@echo "Installing dask and huey, to be measured beside, into .venv-functions (once)"
+	@$(BIN)/python -m venv --clear .venv-functions
+	@.venv-functions/bin/python -m pip --disable-pip-version-check -qq install distributed huey
 	@touch $@
 
 # The oldest JupyterLab, Notebook and ipykernel that are supported, for the tests that look at them.
