@@ -45,6 +45,16 @@ def test_jobs_from_r(server: LiveServer, tmp_path: Path) -> None:
     assert "birthdays succeeded" in " ".join(text.split())
 
 
+def test_sweeps_and_groups(server: LiveServer, tmp_path: Path) -> None:
+    text = printed(executed(server, "02-sweeps-and-groups.ipynb", tmp_path))
+    assert "The area is about 1." in text
+    assert "<Figure size" in text
+    assert "CallFailed('call 1: ValueError: -9 has no root that is real')" in text
+    assert "[2.0, 3.0, 4.0, 5.0] in attempt 2" in text
+    assert "10000 results, with the sum 29994" in text
+    assert "cancelled\n0 succeeded\n1 succeeded\n2 stopped\n3 stopped" in text
+
+
 def test_surviving_a_restart(server: LiveServer, tmp_path: Path) -> None:
     text = printed(executed(server, "06-surviving-a-restart.ipynb", tmp_path))
     assert "The server has gone. The job goes on: True" in text
