@@ -57,8 +57,11 @@ class Reader(Protocol):
         """
         ...
 
-    async def head(self, *, limit: int) -> list[Job]:
-        """The first queued jobs in starting order: priority downwards, then as they queued."""
+    async def head(self, *, limit: int, direct: bool = False) -> list[Job]:
+        """The first queued jobs in starting order: priority downwards, then as they queued.
+
+        ``direct``: those of the queue of that name, which stands apart, and no others.
+        """
         ...
 
     async def due(self, *, limit: int) -> list[Job]:

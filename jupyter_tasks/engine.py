@@ -78,6 +78,7 @@ class Engine:
             store=store,
             executor=ByKind(self._executor, reported),
             max_running=traits["max_running"],
+            max_direct=traits["max_direct"],
             keep_events=traits["keep_events"],
             log=log,
         )

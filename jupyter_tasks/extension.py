@@ -46,6 +46,11 @@ class TasksExtension(ExtensionApp):
     max_running = Int(
         help="How many attempts may run at once. Default: the number of CPUs of this process."
     ).tag(config=True)
+    max_direct = Int(
+        default_value=8,
+        help="How many runs that somebody waits for (`POST tasks/{name}/run`, the queue `direct`) may go on "
+        "at once, beside those that max_running bounds.",
+    ).tag(config=True)
     fork = Bool(
         default_value=hasattr(os, "fork"),
         help="Fork supervisors from a warm process (2 ms each) instead of starting plain ones (20 ms).",
@@ -102,7 +107,7 @@ class TasksExtension(ExtensionApp):
             else os.cpu_count() or 1
         )
 
-    @validate("max_running", "max_body_bytes", "max_inputs_bytes", "keep_events")
+    @validate("max_running", "max_direct", "max_body_bytes", "max_inputs_bytes", "keep_events")
     def _valid_positive(self, proposal: dict[str, Any]) -> int:
         value: int = proposal["value"]
         if value < 1:

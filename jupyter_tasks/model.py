@@ -52,6 +52,8 @@ Loss = Literal[
 ]
 Kind = Literal["shell", "code", "notebook", "function", "external"]
 DEFAULT_QUEUE: Final = "default"
+#: Of runs that somebody waits for: outside ``max_running``, with a bound of its own.
+DIRECT_QUEUE: Final = "direct"
 DEFAULT_GRACE_S: Final = 10.0
 DEFAULT_LEASE_S: Final = 300.0
 DEFAULT_MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024

@@ -281,6 +281,21 @@ _TASK_JOBS: Final = Route(
     },
 )
 
+_TASK_RUN: Final = Route(
+    path="api/tasks/{name}/run",
+    handler=tasks.TaskRunHandler,
+    operations={
+        "POST": Operation(
+            summary="Run a task in the queue `direct` and wait for its end.",
+            action="execute",
+            body=wire.TaskRunRequest,
+            answers={200: wire.TaskRun, 202: wire.TaskRun},
+            errors=(409, 507),
+            headers=_KEY,
+        )
+    },
+)
+
 ROUTES: Final[tuple[Route, ...]] = (
     _JOBS,
     _bulk("cancel", "write", "Cancel all of these jobs.", bulk.CancelAllHandler),
@@ -350,6 +365,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _TASKS_REFRESH,
     _TASK,
     _TASK_JOBS,
+    _TASK_RUN,
     _look(
         "jobs/{job_id}/calls",
         "The calls of a group, in the order of their arguments, page by page.",

@@ -11,16 +11,21 @@ from tornado import web
 from jupyter_tasks import messages
 from jupyter_tasks.discovery import Discovery, Found
 from jupyter_tasks.errors import NoSuchThing, NotConfirmed
+from jupyter_tasks.feed import News
 from jupyter_tasks.fields import parse
+from jupyter_tasks.handlers.artifacts import FilesHandler
 from jupyter_tasks.handlers.base import TasksHandler, authorized, changes
+from jupyter_tasks.handlers.forward import is_set_within
 from jupyter_tasks.handlers.submitting import SubmittingHandler
+from jupyter_tasks.handlers.values import told
 from jupyter_tasks.inputs import Inputs
 from jupyter_tasks.messages import tasks as wire
-from jupyter_tasks.model import Job
+from jupyter_tasks.model import DIRECT_QUEUE, Change, Job
 from jupyter_tasks.registry import Registry, no_such_task, taken
 from jupyter_tasks.tasks import Definition
 
 _REGISTER: Final = messages.Decoder[wire.TaskRequest](wire.TaskRequest)
+_RUN: Final = messages.Decoder[wire.TaskRunRequest](wire.TaskRunRequest)
 _JOB: Final = messages.Decoder[wire.TaskJobRequest](wire.TaskJobRequest)
 
 
@@ -170,6 +175,42 @@ class TaskJobsHandler(_StartHandler):
         job, is_new = await self.start(name, _JOB.decode(self.body()))
         place = url_path_join(self.base_url, "tasks/api/jobs", job.id)
         self.reply(messages.from_job(job), 201 if is_new else 200, {"Location": place})
+
+
+class TaskRunHandler(_StartHandler, FilesHandler):
+    """``tasks/{name}/run``."""
+
+    @web.authenticated
+    @authorized("execute")
+    @changes
+    async def post(self, name: str) -> None:
+        """Run the task and wait for its end: 200 with the result, 202 where it takes longer."""
+        request = _RUN.decode(self.body())
+        job, _ = await self.start(name, request, queue=DIRECT_QUEUE)
+        job = await self._ended(job.id, request.wait_s)
+        place = {"Location": url_path_join(self.base_url, "tasks/api/jobs", job.id)}
+        if not job.has_ended:
+            self.reply(wire.TaskRun(messages.from_job(job), None), 202, place)
+            return
+        result = await asyncio.to_thread(told, self.directory(job, None), job)
+        self.reply(wire.TaskRun(messages.from_job(job), result), 200, place)
+
+    async def _ended(self, job_id: str, wait_s: float) -> Job:
+        """The job once it has ended, or as it is when the time is over."""
+        ended = asyncio.Event()
+
+        def listen(news: News) -> None:
+            if isinstance(news, Change) and news.job.id == job_id and news.job.has_ended:
+                ended.set()
+
+        unsubscribe = self.manager.feed.subscribe(listen)
+        try:
+            job = await self.manager.get(job_id, self.owner)
+            if not job.has_ended:
+                await is_set_within(ended, wait_s)
+        finally:
+            unsubscribe()
+        return await self.manager.get(job_id, self.owner)
 
 
 def _hidden(one: Definition) -> wire.TaskNote:

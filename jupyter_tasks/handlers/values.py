@@ -130,7 +130,7 @@ class ResultHandler(FilesHandler):
         if is_told and not self._wants_values():
             if tried.state not in ENDED:
                 raise _not_there(job, tried)
-            self.reply(await asyncio.to_thread(_told, folder, tried))
+            self.reply(await asyncio.to_thread(told, folder, tried))
             return
         if tried.state is not State.SUCCEEDED:
             raise _not_there(job, tried)
@@ -167,7 +167,7 @@ class ResultHandler(FilesHandler):
         return next((one for one in attempts if one.number == number), job)
 
 
-def _told(folder: Path, tried: Job | Attempt) -> messages.ResultMessage:
+def told(folder: Path, tried: Job | Attempt) -> messages.ResultMessage:
     """What is written of a function that has ended, or what is known where it could write nothing."""
     descriptor = open_below(folder, attempt.RESULT_JSON_FILE)
     if descriptor is not None:

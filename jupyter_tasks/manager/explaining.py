@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jupyter_tasks.model import Job, State
+from jupyter_tasks.model import DIRECT_QUEUE, Job, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,11 @@ def sentence(job: Job, position: int | None, running: int, max_running: int) -> 
         return f"It is being cancelled; its processes have {job.grace_s:g} s to end by themselves."
     match job.state:
         case State.QUEUED:
+            if job.queue == DIRECT_QUEUE:
+                return (
+                    f"It waits for one of the {max_running} places of the queue `direct`: {running} are "
+                    "taken. `run` starts it at once."
+                )
             return (
                 f"It waits for a slot: {running} of {max_running} are taken and {position} queued "
                 "jobs go before it. `run` starts it at once."

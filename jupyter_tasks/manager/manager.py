@@ -56,6 +56,7 @@ class Manager:
         store: Store,
         executor: Executor,
         max_running: int,
+        max_direct: int = 8,
         keep_events: int = 100_000,
         log: logging.Logger,
         clock: Callable[[], float] = time.time,
@@ -77,7 +78,8 @@ class Manager:
         self._background: set[asyncio.Task[None]] = set()
         self._slots = Slots(
             max_running,
-            head=lambda limit: store.head(limit=limit),
+            max_direct=max_direct,
+            head=store.head,
             give=self._give_slot,
             spawn=self._spawn,
             patience=self._patience,
@@ -123,15 +125,15 @@ class Manager:
         job = await self.get(job_id, owner)
         position = await self._store.position(job) if job.state is State.QUEUED else None
         live = self._slots.live.values() if self.is_active else await self._store.live()
-        running = sum(one.spec.holds_slot for one in live)
+        running, room = self._slots.room_for(job, live)
         return Explanation(
             job=job.id,
             state=job.state,
             reason=job.reason,
-            message=sentence(job, position, running, self.max_running),
+            message=sentence(job, position, running, room),
             position=position,
             running=running,
-            max_running=self.max_running,
+            max_running=room,
         )
 
     # -- changing: on the active server only ------------------------------------------------------
@@ -346,10 +348,8 @@ class Manager:
         async with self._turns.of(job_id):
             job = known or await self._current(job_id, owner, version, attempt)
             after, effects = lc.step(job, event, self._clock())
-            is_edit = isinstance(event, lc.Edited)
-            if is_edit and after == replace(
-                job, version=after.version, updated_at=after.updated_at
-            ):
+            same = replace(job, version=after.version, updated_at=after.updated_at)
+            if isinstance(event, lc.Edited) and after == same:
                 return job
             if after.has_ended and after.progress is None:
                 after = replace(after, progress=self._progress.get(job_id))

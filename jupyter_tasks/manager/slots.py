@@ -5,22 +5,46 @@ It starts nothing itself: it tells the manager which job to start. What it holds
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from jupyter_tasks.errors import StoreUnavailable
 from jupyter_tasks.manager.turns import Patience
-from jupyter_tasks.model import Job
+from jupyter_tasks.model import DIRECT_QUEUE, Job
 from jupyter_tasks.schedule import Line
 
 
+class Head(Protocol):
+    """Reads the first in line."""
+
+    async def __call__(self, *, limit: int, direct: bool) -> list[Job]:
+        """At most ``limit`` of the queue ``direct``, or of all others; may raise StoreUnavailable."""
+        ...
+
+
+class _Lane:
+    """A line with room for so many at a time: the queue ``direct`` has one, all others share one."""
+
+    def __init__(self, room: int, *, is_direct: bool) -> None:
+        self.room = room
+        self.is_direct = is_direct
+        self.clear()
+
+    def clear(self) -> None:
+        self.line = Line()
+        self.held: set[str] = set()
+        self.entering: set[str] = set()
+        self.refilling: Line | None = None
+
+
 class Slots:
-    """The live jobs and the head of the queue, while this server decides."""
+    """The live jobs and the head of each line, while this server decides."""
 
     def __init__(
         self,
         max_running: int,
         *,
-        head: Callable[[int], Awaitable[list[Job]]],
+        max_direct: int,
+        head: Head,
         give: Callable[[Job], Awaitable[None]],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         patience: Patience,
@@ -33,31 +57,33 @@ class Slots:
         self._spawn = spawn
         self._patience = patience
         self._is_open = False
-        self._line = Line()
-        self._entering: set[str] = set()
-        #: Live jobs that take no slot.
-        self._outside: set[str] = set()
+        self._shared = _Lane(max_running, is_direct=False)
+        self._direct = _Lane(max_direct, is_direct=True)
         self._leaving: set[tuple[str, int]] = set()
-        self._refilling: Line | None = None
 
     @property
     def taken(self) -> int:
-        """How many slots live jobs hold."""
-        return len(self.live) - len(self._outside)
+        """How many of ``max_running`` slots live jobs hold."""
+        return len(self._shared.held)
+
+    def room_for(self, job: Job, live: Iterable[Job]) -> tuple[int, int]:
+        """How many of the live jobs stand in the job's way, and how many may."""
+        lane = self._lane_of(job) or self._shared
+        return sum(self._lane_of(one) is lane for one in live), lane.room
 
     def open(self, live: Iterable[Job]) -> None:
-        """Begin with the jobs that hold slots; the line is read when it is needed."""
+        """Begin with the jobs that hold slots; the lines are read when they are needed."""
         self.close()
-        self.live = {job.id: job for job in live}
-        self._outside = {job.id for job in self.live.values() if not job.spec.holds_slot}
         self._is_open = True
+        for job in live:
+            self.update(job)
 
     def close(self) -> None:
         """Forget everything: it is another's to decide now."""
         self._is_open = False
-        self.live, self._line = {}, Line()
-        self._entering, self._leaving, self._outside = set(), set(), set()
-        self._refilling = None
+        self.live, self._leaving = {}, set()
+        self._shared.clear()
+        self._direct.clear()
 
     def update(self, job: Job) -> None:
         """Take note of a committed change of the job."""
@@ -67,18 +93,23 @@ class Slots:
             self.live[job.id] = job
         else:
             self.live.pop(job.id, None)
-        if job.spec.holds_slot:
-            self._line.update(job)
-        elif job.is_live:
-            self._outside.add(job.id)
-        else:
-            self._outside.discard(job.id)
+        own = self._lane_of(job)
+        for lane in (self._shared, self._direct):
+            if lane is not own:
+                lane.line.remove(job.id)  # a waiting job may have been put into another queue
+            elif job.is_live:
+                lane.held.add(job.id)
+            else:
+                lane.held.discard(job.id)
+        if own is not None:
+            own.line.update(job)
 
     def remove(self, job_id: str) -> None:
         """Take note that the job is no more."""
         self.live.pop(job_id, None)
-        self._outside.discard(job_id)
-        self._line.remove(job_id)
+        for lane in (self._shared, self._direct):
+            lane.held.discard(job_id)
+            lane.line.remove(job_id)
 
     @contextmanager
     def left_by(self, before: Job, after: Job) -> Iterator[None]:
@@ -100,29 +131,36 @@ class Slots:
 
     def fill(self) -> None:
         """Give every free slot to the first in line; reads more of the line where it runs dry."""
-        while self._is_open and self._refilling is None and self._free() > 0:
-            if self._line.needs_refill:
-                self._refilling = line = self._line
-                self._spawn(self._refill(line))
+        for lane in (self._shared, self._direct):
+            self._fill(lane)
+
+    def _fill(self, lane: _Lane) -> None:
+        while self._is_open and lane.refilling is None and self._free(lane) > 0:
+            if lane.line.needs_refill:
+                lane.refilling = lane.line
+                self._spawn(self._refill(lane, lane.line))
                 return
-            job = self._line.pop()
+            job = lane.line.pop()
             if job is None:
                 return
-            self._entering.add(job.id)
-            self._spawn(self._enter(job, self._line, self._entering))
+            lane.entering.add(job.id)
+            self._spawn(self._enter(job, lane.line, lane.entering))
 
-    def _free(self) -> int:
-        held = self.live.keys() | self._entering
-        if self._outside:
-            held -= self._outside
+    def _free(self, lane: _Lane) -> int:
+        held = lane.held | lane.entering if lane.entering else lane.held
         if not self._leaving:
-            return self.max_running - len(held)
+            return lane.room - len(held)
         leaving = {
             job_id
             for job_id, attempt in self._leaving
             if (job := self.live.get(job_id)) is not None and job.attempt == attempt
         }
-        return self.max_running - len(held - leaving)
+        return lane.room - len(held - leaving)
+
+    def _lane_of(self, job: Job) -> _Lane | None:
+        if not job.spec.holds_slot:
+            return None
+        return self._direct if job.queue == DIRECT_QUEUE else self._shared
 
     async def _enter(self, job: Job, line: Line, entering: set[str]) -> None:
         """Line and set are those of the time when it was sent: they may be closed meanwhile."""
@@ -135,15 +173,15 @@ class Slots:
             entering.discard(job.id)
         self.fill()
 
-    async def _refill(self, line: Line) -> None:
+    async def _refill(self, lane: _Lane, line: Line) -> None:
         try:
-            head = await self._head(line.limit)
-            known = self.live.keys() | self._entering
+            head = await self._head(limit=line.limit, direct=lane.is_direct)
+            known = self.live.keys() | lane.entering
             waiting = [job for job in head if job.id not in known and job.spec.holds_slot]
             line.refill(waiting, is_whole=len(head) < line.limit)
         except StoreUnavailable as error:
             await self._patience.after("read the queue", error)
         finally:
-            if self._refilling is line:
-                self._refilling = None
+            if lane.refilling is line:
+                lane.refilling = None
         self.fill()

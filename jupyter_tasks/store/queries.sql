@@ -101,9 +101,9 @@ SELECT {job} FROM json_each(?) AS asked CROSS JOIN job ON job.id = asked.value
 CROSS JOIN spec ON spec.number = job.number;
 
 -- name: head
--- Starting order (schedule.starting_order), of the kinds that this version can run.
+-- Starting order (schedule.starting_order), of the kinds that this version can run; of the queue `direct`, or all others.
 SELECT {job} FROM job INDEXED BY job_queued CROSS JOIN spec ON spec.number = job.number
-WHERE job.state = 'queued' AND job.kind IN (SELECT value FROM json_each(?))
+WHERE job.state = 'queued' AND job.kind IN (SELECT value FROM json_each(?)) AND (job.queue = 'direct') = ?
 ORDER BY job.priority DESC, coalesce(job.queued_at, job.created_at), job.number LIMIT ?;
 
 -- name: due

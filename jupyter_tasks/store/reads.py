@@ -24,9 +24,9 @@ def get_many(connection: sqlite3.Connection, job_ids: Sequence[str]) -> list[Job
     return [found[job_id] for job_id in job_ids if job_id in found]
 
 
-def head(connection: sqlite3.Connection, limit: int) -> list[Job]:
+def head(connection: sqlite3.Connection, limit: int, *, direct: bool) -> list[Job]:
     """The first of the queue."""
-    return jobs_of(connection.execute(query("head"), (KINDS_JSON, limit)).fetchall())
+    return jobs_of(connection.execute(query("head"), (KINDS_JSON, direct, limit)).fetchall())
 
 
 def due(connection: sqlite3.Connection, limit: int) -> list[Job]:

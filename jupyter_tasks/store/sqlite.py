@@ -86,9 +86,9 @@ class SqliteStore:
         """The newest jobs that the filter accepts."""
         return await self._readers.ask(lambda c: find(c, wanted, limit, after))
 
-    async def head(self, *, limit: int) -> list[Job]:
+    async def head(self, *, limit: int, direct: bool = False) -> list[Job]:
         """The first queued jobs in starting order."""
-        return await self._readers.ask(lambda c: reads.head(c, limit))
+        return await self._readers.ask(lambda c: reads.head(c, limit, direct=direct))
 
     async def due(self, *, limit: int) -> list[Job]:
         """The first scheduled jobs, by the time they are due."""

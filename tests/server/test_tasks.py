@@ -85,7 +85,9 @@ def server(folder: Path) -> Iterator[LiveServer]:
     (folder / "good.py").write_text(MODULE)
     (folder / "bad.py").write_text("raise RuntimeError('no licence here')")
     places = [f"--TasksExtension.task_modules={folder}/{name}.py" for name in ("bad", "good")]
-    with LiveServer("--TasksExtension.max_running=2", *places) as server:
+    with LiveServer(
+        "--TasksExtension.max_running=2", "--TasksExtension.max_direct=2", *places
+    ) as server:
         yield server
 
 
@@ -226,6 +228,52 @@ def test_tasks_and_results_come_in_every_form(server: LiveServer, form: str) -> 
         status, told = server.ask("GET", f"tasks/api/{path}?format={form}")
         assert status == 200, told
         assert told
+
+
+# -- run and wait --------------------------------------------------------------------------------
+
+
+def run_now(server: LiveServer, name: str, **body: Any) -> tuple[int, Any]:
+    return ask(server, "POST", f"tasks/{name}/run", body)
+
+
+def test_a_run_answers_with_the_result(server: LiveServer) -> None:
+    status, told = run_now(server, "add", arguments={"a": 1, "b": 2})
+    assert status == 200, told
+    assert (told["job"]["state"], told["job"]["queue"]) == ("succeeded", "direct")
+    assert told["result"]["data"] == 3
+
+
+def test_a_run_that_takes_longer_answers_with_its_job(server: LiveServer, tmp_path: Path) -> None:
+    status, told = run_now(server, "Wait", arguments={"file": str(tmp_path / "x")}, wait_s=0)
+    assert (status, told["result"]) == (202, None)
+    ask(server, "POST", f"jobs/{told['job']['id']}/cancel")
+    assert ended(server, told["job"]["id"])["job"]["state"] == "cancelled"
+
+
+def test_runs_go_on_beside_what_fills_all_slots_and_have_a_bound_of_their_own(
+    server: LiveServer, tmp_path: Path
+) -> None:
+    def waiting(n: int) -> dict[str, Any]:
+        return {"arguments": {"file": str(tmp_path / f"{n}")}}
+
+    slow = [ask(server, "POST", "tasks/Wait/jobs", waiting(n))[1] for n in range(3)]
+    for n in range(2):
+        eventually((tmp_path / f"{n}.begun").exists, what=f"job {n} runs")
+    assert ask(server, "GET", f"jobs/{slow[2]['id']}")[1]["state"] == "queued"
+    assert run_now(server, "add", arguments={"a": 1})[0] == 200
+    direct = [run_now(server, "Wait", **waiting(n), wait_s=0)[1]["job"] for n in (10, 11, 12)]
+    for n in (10, 11):
+        eventually((tmp_path / f"{n}.begun").exists, what=f"direct job {n} runs")
+    last = direct[2]["id"]
+    assert ask(server, "GET", f"jobs/{last}")[1]["state"] == "queued"
+    assert "2 are taken" in ask(server, "GET", f"jobs/{last}/explain")[1]["message"]
+    ask(server, "POST", f"jobs/{direct[0]['id']}/cancel")
+    eventually((tmp_path / "12.begun").exists, what="the third direct job runs")
+    assert ask(server, "GET", f"jobs/{slow[2]['id']}")[1]["state"] == "queued"
+    for job in (*slow, *direct):
+        ask(server, "POST", f"jobs/{job['id']}/cancel")
+        ended(server, job["id"])
 
 
 # -- registered while it runs --------------------------------------------------------------------
