@@ -175,7 +175,8 @@ def told(folder: Path, tried: Job | Attempt) -> messages.ResultMessage:
             told = _RESULT.decode(file.read())
         if not told.success or tried.state is State.SUCCEEDED:
             return told
-    error = messages.CallError(tried.reason or str(tried.state), tried.message)
+    words = (tried.reason, tried.message) if tried.message else (str(tried.state), tried.reason)
+    error = messages.CallError(*words)
     elapsed_s = None
     if tried.started_at is not None and tried.ended_at is not None:
         elapsed_s = tried.ended_at - tried.started_at

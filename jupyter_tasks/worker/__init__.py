@@ -12,8 +12,9 @@ import signal
 import sys
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
+from jupyter_tasks.errors import TasksError
 from jupyter_tasks.worker.calling import Outcome, call
 from jupyter_tasks.worker.loading import BadLoad, Work, load
 from jupyter_tasks.worker.results import write, write_json
@@ -29,10 +30,7 @@ def main(directory: str) -> None:
     try:
         work = load(spec, os.path.dirname(directory))
     except BadLoad as error:
-        outcome = Outcome.of_error(error, type_name=error.type_name)
-        write(directory, outcome)
-        print(outcome.error_words, file=sys.stderr)  # noqa: T201 - the job's own output
-        sys.exit(_FAILED)
+        _fail(directory, Outcome.of_error(error, type_name=error.type_name))
     if work.calls is None:
         _call_once(directory, work)
     else:
@@ -47,14 +45,23 @@ def _call_all(directory: str, spec: dict[str, Any], work: Work) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.freeze()  # what is looked at by each fork's collector would become its own copy
     concurrent, isolated = int(spec.get("max_concurrent", 0)), bool(spec.get("isolated"))
-    group = Group(directory, work, max_concurrent=concurrent, isolated=isolated)
-    group.run()
+    try:
+        group = Group(directory, work, max_concurrent=concurrent, isolated=isolated)
+        group.run()
+    except TasksError as error:
+        _fail(directory, Outcome.of_error(error))
     elapsed_s = time.perf_counter() - began
     outcome = replace(group.outcome(), started_at=started_at, elapsed_s=elapsed_s)
-    write_json(directory, outcome)
     if not outcome.success:
-        print(outcome.error_words, file=sys.stderr)  # noqa: T201 - the job's own output
-        sys.exit(_FAILED)
+        _fail(directory, outcome)
+    write_json(directory, outcome)
+
+
+def _fail(directory: str, outcome: Outcome) -> NoReturn:
+    """Keep what went wrong beside the function itself, say it, and leave."""
+    write_json(directory, outcome)
+    print(outcome.error_words, file=sys.stderr)  # noqa: T201 - the job's own output
+    sys.exit(_FAILED)
 
 
 def _call_once(directory: str, work: Work) -> None:

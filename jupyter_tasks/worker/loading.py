@@ -1,6 +1,7 @@
 """Finds the function of a job and what it is to be called with."""
 
 import importlib
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -91,11 +92,21 @@ def _find_cloudpickle(beside: str | None) -> None:
 
 
 def _unpacked(path: str) -> dict[str, Any]:
+    """What the file holds: values, or, of a client that has no Python, sets of arguments as JSON."""
     try:
         with open(path, "rb") as file:
+            if file.peek(1)[:1] == b"[":
+                return {"calls": _sets(json.load(file))}
             return values.unpack(file, where="into the job")
     except BadValue as error:
         raise BadLoad(error.message, "BadValue") from error
+    except ValueError as error:
+        raise BadLoad(f"The sets of arguments are no JSON: {error}.", "BadValue") from error
+
+
+def _sets(given: list[Any]) -> list[Any]:
+    """JSON has no tuples: a list goes by position."""
+    return [tuple(one) if isinstance(one, list) else one for one in given]
 
 
 def _imported(place: Mapping[str, Any]) -> Any:

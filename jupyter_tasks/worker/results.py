@@ -5,12 +5,13 @@ Both are there, on disk, or neither is: the JSON comes last, and says what there
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from jupyter_tasks import values
-from jupyter_tasks.errors import BadValue, TasksError, told_if_full
+from jupyter_tasks.errors import BadValue, NoSpace, TasksError, told_if_full
 from jupyter_tasks.worker.calling import Outcome
 
 _JSON = "result.json"
@@ -18,6 +19,7 @@ _VALUE = "result.pkl"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _MAX_JSON = 1024 * 1024
 _MAX_REPR = 2000
+_NO_ROOM_RETRY_S = 1.0
 
 
 def write(directory: str, outcome: Outcome) -> Outcome:
@@ -121,9 +123,16 @@ def _write_value(path: str, data: Any) -> None:
 
 
 def _write(path: str, data: bytes) -> None:
+    """Write it, as soon as there is room: what has been done must not be lost for that."""
     part = f"{path}.part"
-    with told_if_full(values.FULL), os.fdopen(os.open(part, _NEW, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(part, path)
+    while True:
+        try:
+            with told_if_full(values.FULL), os.fdopen(os.open(part, _NEW, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(part, path)
+        except NoSpace:
+            time.sleep(_NO_ROOM_RETRY_S)  # nothing tells when there is room again
+        else:
+            return

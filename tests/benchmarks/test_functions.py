@@ -15,7 +15,7 @@ from tests.live_server import REPOSITORY, LiveServer
 
 pytestmark = pytest.mark.benchmark
 
-SHARED, ISOLATED = 10_000, 500
+SHARED, ISOLATED = 10_000, 1_000
 OTHERS = REPOSITORY / ".venv-functions" / "bin" / "python"
 
 _DASK = """

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_tasks.client import Client
+from jupyter_tasks.client import Client, GroupHandle
 from jupyter_tasks.errors import BadMessage, BadValue, CallFailed
 from tests.eventually import eventually
 from tests.live_server import LiveServer
@@ -263,6 +263,21 @@ def test_what_cannot_be_carried_is_named_before_anything_is_queued(client: Clien
         client.map(print, [])
 
 
+def test_sets_of_arguments_may_be_json(client: Client, server: LiveServer) -> None:
+    body = b'[[2, 3], {"x": 5}, 7]'
+    status, answer = server.ask_bytes("POST", "tasks/api/inputs", body)
+    assert status == 201
+    (Path(server.root_dir) / "power.py").write_text("def power(x, y=1): return x ** y\n")
+    spec = {"load": {"module": "power", "name": "power"}, "inputs": answer["id"]}
+    spec |= {"calls": 3, "arguments": {"y": 2}, "cwd": str(server.root_dir)}
+    _, job = server.ask("POST", "tasks/api/jobs", {"spec": spec})
+    group = client.job(job["id"])
+    assert isinstance(group, GroupHandle)
+    errors = group.results(WITHIN_S, return_errors=True)
+    assert errors[1:] == [25, 49]
+    assert "multiple values" in errors[0].message
+
+
 def test_a_job_of_one_call_has_no_list_of_calls(client: Client, server: LiveServer) -> None:
     status, answer = server.ask("GET", f"tasks/api/jobs/{client.submit(print).id}/calls")
     assert (status, answer["code"]) == (404, "not_found")
@@ -279,3 +294,18 @@ def test_a_group_goes_on_while_its_server_is_killed_and_comes_back(tmp_path: Pat
         server.start()
         assert group.results(WITHIN_S) == list(range(40))
     assert set(called(tmp_path).values()) == {1}
+
+
+def test_a_group_whose_supervisor_is_killed_makes_only_what_was_not_done(
+    client: Client, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path)
+    function = noted(tmp_path, waits_from=3)
+    group = client.map(function, range(8), max_concurrent=2, on_lost="requeue")
+    eventually(lambda: {3, 4} <= called(tmp_path).keys())
+    pid = eventually(lambda: group.attempts()[0].pid)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: group.refresh().attempt == 2)
+    gate.open()
+    assert group.results(WITHIN_S) == list(range(8))
+    assert called(tmp_path) == {**dict.fromkeys(range(8), 1), 3: 2, 4: 2}
