@@ -163,10 +163,11 @@ def _read(real: str, path: str) -> bytes:
             else f"cannot be read: {error.strerror}"
         )
         raise _refusal(f"The notebook {path!r} {words}.", "path") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise _refusal(f"{path!r} is no file; `path` must name a notebook.", "path")
     with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _refusal(f"{path!r} is no file; `path` must name a notebook.", "path")
         if status.st_size > MAX_NOTEBOOK_BYTES:
             raise _refusal(
                 f"The notebook {path!r} has {status.st_size} bytes, more than {MAX_NOTEBOOK_BYTES}; "

@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=words,
             description=words[:1].upper() + words[1:] + ".",
-            epilog=exits.TABLE if name in ("submit", "wait") else None,
+            epilog=exits.TABLE if name in ("submit", "notebook", "wait") else None,
             parents=[shared],
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -130,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for add in (
         _add_submit,
+        _add_notebook,
         _add_reading,
         _add_artifacts,
         _add_following,
@@ -190,6 +191,28 @@ def _add_submit(verb: _Verb) -> None:
     external.add_argument("--program", help="what it is, for people")
     external.add_argument("--host", help="where it runs, for people")
     _add_job_options(parser)
+    _add_then(parser)
+
+
+def _add_notebook(verb: _Verb) -> None:
+    parser = verb("notebook", "run a notebook, cell by cell, as a job")
+    add = parser.add_argument
+    add("path", metavar="PATH", help="with a server elsewhere: below its root folder")
+    add(
+        *("-p", "--parameter"),
+        action="append",
+        metavar="NAME=VALUE",
+        help="a value of a parameter: JSON where it is JSON, else text",
+    )
+    add("-r", "--raw", action="append", metavar="NAME=TEXT", help="the same, always as text")
+    add("--kernel", metavar="NAME", help="of a kernelspec; default: the notebook's own")
+    add("--output", metavar="PATH", help="default: beside the notebook, with the job's id")
+    add("--allow-errors", action="store_true", help="go on after a cell that fails")
+    _add_job_options(parser)
+    _add_then(parser)
+
+
+def _add_then(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("then")
     what.add_argument("--wait", action="store_true", help="wait for its end; exit with its code")
     what.add_argument(

@@ -94,6 +94,7 @@ class FilterOptions(TypedDict, total=False):
     text: str
 
 
+_IN_FOLDERS_OF_THEIR_OWN: Final = ("external", "notebook")
 OF_THE_SPEC: Final = ("cwd", "env", "stdin", "tty", "merge_stderr")
 #: Names of filter fields: ours, in a query string, in a body.
 _FILTER_FIELDS: Final = (
@@ -151,9 +152,9 @@ def submit(
     ``folder`` is the caller's own. It becomes that of jobs for which none was named, where the
     server runs on the caller's machine; elsewhere it would mean nothing.
     """
-    if folder is not None and (yield from _is_neighbour(session)):
+    if folder is not None and (yield from is_neighbour(session)):
         for job in body if isinstance(body, list) else [body]:
-            if job["spec"]["kind"] != "external":  # that one runs in a folder elsewhere
+            if job["spec"].get("kind") not in _IN_FOLDERS_OF_THEIR_OWN:
                 job["spec"].setdefault("cwd", folder)
     reply = yield from ask(session, _post("jobs", body, {"Idempotency-Key": _checked_key(key)}))
     answer = decoded(reply)
@@ -161,7 +162,7 @@ def submit(
     return jobs
 
 
-def _is_neighbour(session: Session) -> Flow[bool]:
+def is_neighbour(session: Session) -> Flow[bool]:
     """Whether the server runs on the caller's machine."""
     if session.home is None:
         yield from locate(session)

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, Unpack, cast, overload
 
-from jupyter_tasks.client import calls, carrying, streams
+from jupyter_tasks.client import calls, carrying, notebooks, streams
 from jupyter_tasks.client.calls import Command, FilterOptions, JobOptions, Wire
 from jupyter_tasks.client.connection import PATIENCE_S, locate
 from jupyter_tasks.client.core import Flow, Server
@@ -166,6 +166,29 @@ class Client:
         with carrying.packed_group(function, sets) as file:
             flow = carrying.submit_call(self._session, body, file, self._shell.folder)
             return GroupHandle(self._shell, self._shell.run(flow))
+
+    @spelled_out
+    def submit_notebook(
+        self,
+        path: notebooks.Path,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        kernel: str | None = None,
+        output: notebooks.Path | None = None,
+        allow_errors: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> JobHandle:
+        """Submit a notebook, which is run cell by cell; its outputs are written to another one.
+
+        ``output`` names that (``spec.output`` of the job tells it, too); by default it lies beside the
+        notebook. ``parameters`` are JSON values by name; ``allow_errors``: go on after a cell that
+        fails. Paths are the caller's own; where the server is on another machine, below its root.
+        """
+        more = {"kernel": kernel, "output": output, "allow_errors": allow_errors}
+        body = notebooks.request(path, parameters, more, options)
+        key, folder = secrets.token_hex(16), self._shell.folder
+        flow = notebooks.submit(self._session, body, key, folder)
+        return handle(self._shell, self._shell.run(flow))
 
     @spelled_out
     def submit_external(
@@ -365,6 +388,24 @@ class AsyncClient:
         with carrying.packed_group(function, sets) as file:
             flow = carrying.submit_call(self._session, body, file, self._shell.folder)
             return AsyncGroupHandle(self._shell, await self._shell.run(flow))
+
+    @spelled_out
+    async def submit_notebook(
+        self,
+        path: notebooks.Path,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        kernel: str | None = None,
+        output: notebooks.Path | None = None,
+        allow_errors: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle:
+        """Submit a notebook; see Client.submit_notebook."""
+        more = {"kernel": kernel, "output": output, "allow_errors": allow_errors}
+        body = notebooks.request(path, parameters, more, options)
+        key, folder = secrets.token_hex(16), self._shell.folder
+        flow = notebooks.submit(self._session, body, key, folder)
+        return async_handle(self._shell, await self._shell.run(flow))
 
     @spelled_out
     async def submit_external(

@@ -18,7 +18,7 @@ from jupyter_tasks.cli.arguments import parsed_by
 from jupyter_tasks.cli.desk import environment
 from jupyter_tasks.client import Client, JobHandle
 from jupyter_tasks.errors import NoResult, TasksError
-from jupyter_tasks.magics import lists
+from jupyter_tasks.magics import lists, notebooks
 from jupyter_tasks.magics.cell_job import CellJob
 from jupyter_tasks.magics.live import Live
 from jupyter_tasks.model import ENDED
@@ -74,7 +74,11 @@ class TaskMagics(Magics):
 
     @line_cell_magic
     def task(self, line: str, cell: str | None = None) -> CellJob | None:
-        """Run the cell as a job; or ask about one: ``%task show | logs | explain | cancel | attach ID``."""
+        """Run the cell as a job; or ask about one: ``%task show | logs | explain | cancel | attach ID``.
+
+        ``%task notebook PATH NAME=VALUE`` runs a whole notebook (--kernel, --output, --allow-errors,
+        --name, --tag, --timeout, --memory, --priority).
+        """
         try:
             return self._ask(line) if cell is None else self._submit(line, cell)
         except TasksError as error:
@@ -150,8 +154,11 @@ class TaskMagics(Magics):
 
     def _ask(self, line: str) -> CellJob | None:
         asked = _words(line)
+        if asked[:1] == ["notebook"]:
+            return CellJob(notebooks.submit(self._client, asked[1:]), self._live)
         if len(asked) != 2 or asked[0] not in ASKS:
-            raise UsageError(f"Write %task {' | '.join(ASKS)}, then the id of a job.")
+            asks = " | ".join(ASKS)
+            raise UsageError(f"Write %task {asks}, then the id of a job; or %task notebook PATH.")
         job = CellJob(self._client.job(asked[1]), self._live)
         if asked[0] == "attach":
             return job

@@ -105,6 +105,9 @@ class Document:
     def print(self, cell: Cell, kind: str, data: bytes) -> None:
         """The cell has printed these bytes, to ``out`` or ``err``."""
         self._make_ready(cell)
+        left = self._max_bytes - self._kept_bytes
+        if not self._is_full and len(data) > left:
+            cell.print(kind, data[:left])
         if self._has_room(cell, len(data)):
             cell.print(kind, data)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 #: Which module knows which verb. Loaded when it is called: a shell prompt must not wait for all.
 _HOMES: Final = {
     "submit": "submitting",
+    "notebook": "submitting",
     "list": "reading",
     "show": "reading",
     "explain": "reading",

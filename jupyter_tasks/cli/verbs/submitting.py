@@ -1,4 +1,4 @@
-"""``submit``: one job, and what to do until it has ended."""
+"""``submit`` and ``notebook``: one job, and what to do until it has ended."""
 
 import argparse
 
@@ -9,6 +9,7 @@ from jupyter_tasks.cli.following import follow_output, tell_failure, wait_for
 from jupyter_tasks.cli.printer import OutputFailed
 from jupyter_tasks.client import JobHandle
 from jupyter_tasks.client.calls import Command
+from jupyter_tasks.client.notebooks import parameters_from
 
 
 def submit(arguments: argparse.Namespace, desk: Desk) -> int:
@@ -17,6 +18,24 @@ def submit(arguments: argparse.Namespace, desk: Desk) -> int:
     handle = desk.client.submit(
         what, idempotency_key=arguments.idempotency_key, **job_options(arguments)
     )
+    return _see_to(arguments, desk, handle)
+
+
+def notebook(arguments: argparse.Namespace, desk: Desk) -> int:
+    """Submit a notebook; as ``submit`` from then on."""
+    handle = desk.client.submit_notebook(
+        arguments.path,
+        parameters_from(arguments.parameter or (), arguments.raw or ()),
+        kernel=arguments.kernel,
+        output=arguments.output,
+        allow_errors=arguments.allow_errors,
+        **job_options(arguments),
+    )
+    return _see_to(arguments, desk, handle)
+
+
+def _see_to(arguments: argparse.Namespace, desk: Desk, handle: JobHandle) -> int:
+    """What is to be done until its end, if anything."""
     if arguments.follow:
         desk.printer.hint(f"Job {handle.id}")
         code = follow_output(desk, handle)
