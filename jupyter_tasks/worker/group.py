@@ -33,6 +33,7 @@ _SYNC_EVERY_S = 1.0
 _NO_ROOM_RETRY_S = 1.0
 _MAX_CONCURRENT = 128
 _FEED = 4096
+_MOST_DEATHS = 10
 
 
 class Group:
@@ -58,6 +59,9 @@ class Group:
         ]
         self._left: deque[int] = deque(left)
         self._tokens: tuple[int, int] | None = None
+        #: Forks that have ended since a call began: where they cannot live, others need not be tried.
+        self._begun = self._deaths = 0
+        self._most_deaths = 2 * width + _MOST_DEATHS
         self._told_at = self._synced_at = 0.0
         self._tick_s = _TELL_EVERY_S
         self._told = self._synced = -1
@@ -108,7 +112,7 @@ class Group:
             os.set_blocking(self._tokens[1], False)
             self._feed()
         self._fill()
-        while any(child.pid for child in self._slots):
+        while self._is_busy() or (self._has_more() and self._deaths <= self._most_deaths):
             if wakes.wait(self._tick_s, self._tokens[1] if self._tokens and self._left else None):
                 self._reap()
             self._feed()
@@ -118,6 +122,9 @@ class Group:
             os.close(self._tokens[0])
             self._stop_feeding()
             self._tokens = None
+
+    def _is_busy(self) -> bool:
+        return any(child.pid for child in self._slots)
 
     def _feed(self) -> None:
         """Put numbers of calls into the pipe that the forks read, as many as it takes."""
@@ -141,14 +148,14 @@ class Group:
     def _fill(self) -> None:
         """See to it that every slot has a fork, as long as there is something to do."""
         for child in self._slots:
-            if child.pid or not self._has_more():
+            if child.pid or not self._has_more() or self._deaths > self._most_deaths:
                 continue
             try:
                 self._fork(child)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.ENOMEM):
                     raise
-                if not any(other.pid for other in self._slots):
+                if not self._is_busy():
                     # Nothing tells when there is room for a process again.
                     time.sleep(_NO_ROOM_RETRY_S)
                 return
@@ -165,10 +172,15 @@ class Group:
             child.fork_to_read(self._tokens, _TOKEN, self._work)
 
     def _reap(self) -> None:
-        for child in self._slots:
+        busy = [child for child in self._slots if child.pid]
+        for child in busy:
             ended = child.reap()
             if ended is not None:
                 self._fail(ended.call, child, ended.words, ended.started_at)
+        begun = self.count - self._index.states().count(ledger.WAITING)
+        self._deaths += sum(not child.pid for child in busy)
+        if begun != self._begun:
+            self._begun, self._deaths = begun, 0
 
     def _fail(self, call: int, child: Child, words: str, started_at: float) -> None:
         """Book the end of a call whose process has ended in it; where there is no room, wait."""

@@ -6,17 +6,20 @@ import os
 import signal
 import sys
 import threading
+import venv
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jupyter_tasks.client import Client
+from jupyter_tasks.client import AsyncClient, Client
 from jupyter_tasks.client.handles import JobHandle
 from jupyter_tasks.errors import BadValue, CallFailed
 from jupyter_tasks.worker.calling import Result
 from tests.live_server import LiveServer
+from tests.values_client import packed, upload
 
 pytestmark = pytest.mark.timeout(120)
 WITHIN_S = 60
@@ -201,6 +204,38 @@ def test_a_function_that_is_not_there_is_told_in_words(
 ) -> None:
     _, job = server.ask("POST", "tasks/api/jobs", {"spec": {"kind": "function", "load": load}})
     assert words in failure(client.job(job["id"])).message
+
+
+async def test_an_asynchronous_client_does_the_same(server: LiveServer) -> None:
+    async with AsyncClient(server.url, server.token) as client:
+        job = await client.submit(pow, 2, 5)
+        assert await job.result(WITHIN_S) == 32
+        group = await client.map(pow, [(2, 3), (2, 4), (2, "x")])
+        assert (await group.results(WITHIN_S, return_errors=True))[:2] == [8, 16]
+        assert [call["index"] async for call in group.calls("failed")] == [2]
+        assert (await (await group.retry()).wait(WITHIN_S)).attempt == 2
+        with pytest.raises(CallFailed, match="TypeError"):
+            await (await client.job(job.id[:8])).result() and await group.result()
+
+
+def test_an_interpreter_that_has_nothing_of_ours_will_do(client: Client, tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare", symlinks=True)
+    python = str(tmp_path / "bare" / "bin" / "python")
+    seen = by_value(lambda: (sys.executable, find_spec("jupyter_server")))
+    assert client.submit_call(seen, python=python).result(WITHIN_S) == (python, None)
+    assert client.map(seen, [()], python=python, isolated=True).results(WITHIN_S) == [
+        (python, None)
+    ]
+
+
+def test_what_was_written_by_another_python_is_refused_in_words(
+    server: LiveServer, client: Client
+) -> None:
+    body = packed(function=pow, args=(2, 3)).replace(b'"python": "3.', b'"python": "2.')
+    _, taken = upload(server, body)
+    spec = {"spec": {"load": {"upload": taken["id"]}}}
+    _, job = server.ask("POST", "tasks/api/jobs", spec)
+    assert "same minor version only" in failure(client.job(job["id"])).message
 
 
 def test_an_upload_that_is_not_there_is_refused(server: LiveServer) -> None:
