@@ -184,6 +184,7 @@ class TasksExtension(ExtensionApp):
             return
         from jupyter_tasks import views  # noqa: PLC0415 - see ``asleep``
 
+        views.forget_widgets(model.get("content"))
         if shown := views.shown_jobs(model.get("content")):
             from jupyter_tasks.handlers.saving import keep_true  # noqa: PLC0415 - as above
 

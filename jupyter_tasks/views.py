@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from time import localtime, strftime
 from typing import Any, Final
 
 from jupyter_tasks import words
@@ -12,6 +13,8 @@ Wire = Mapping[str, Any]
 
 #: What the renderer of our front end shows live; the rest is for everybody else.
 MIME: Final = "application/vnd.jupyter-tasks.job+json"
+_WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
+_WIDGET_MARK: Final = 'data-tasks-widget="1"'
 _ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LINES: Final = 20
@@ -65,9 +68,7 @@ def html(job: Wire, tail: str, now: float, pictures: Sequence[str] = ()) -> str:
     colour = _COLOURS.get(State(job["state"]), _CALM)
     parts = [
         f'<div {_mark(job)} style="border-left: 3px solid {colour}; padding-left: 0.6em">',
-        f"<b>{escape(words.plain(job['name']))}</b> ",
-        f'<span style="color: {colour}">{words.icon(job["state"])} {escape(words.state(job))}</span> ',
-        f"<code>{job['id'][:8]}</code> {escape(words.took(job, now))}",
+        headline(job, now),
         _bar(job, now),
     ]
     if job["message"]:
@@ -76,6 +77,38 @@ def html(job: Wire, tail: str, now: float, pictures: Sequence[str] = ()) -> str:
         parts.append(f'<pre style="font-family: monospace; margin: 0.3em 0">{escape(shown)}</pre>')
     parts += [f'<div><img src="{escape(url)}" style="max-width: 100%"></div>' for url in pictures]
     return "".join([*parts, "</div>"])
+
+
+def headline(job: Wire, now: float) -> str:
+    """Name, state, id and time of a job, in a line of HTML."""
+    colour = _COLOURS.get(State(job["state"]), _CALM)
+    return (
+        f"<b>{escape(words.plain(job['name']))}</b> "
+        f'<span style="color: {colour}">{words.icon(job["state"])} {escape(words.state(job))}</span> '
+        f"<code>{job['id'][:8]}</code> {escape(words.took(job, now))}"
+    )
+
+
+def list_bundle(jobs: Sequence[Wire], now: float) -> dict[str, Any]:
+    """A list of jobs as it was at a moment, which it names: nothing brings it up to date."""
+    at = strftime("%Y-%m-%d %H:%M:%S", localtime(now))
+    title = f"{len(jobs)} jobs of jupyter_tasks, as they were at {at}"
+    rows = "".join(f"<li>{headline(job, now)}{_bar(job, now)}</li>" for job in jobs)
+    lines = [text(job, "", now).partition("\n")[0] for job in jobs]
+    return {
+        "text/html": f"<div {_WIDGET_MARK}>{title}<ul>{rows}</ul></div>",
+        "text/plain": "\n".join([title, *lines]),
+    }
+
+
+def forget_widgets(notebook: Any) -> None:
+    """Take out of a notebook's outputs the widgets of ours: without their kernel they show nothing.
+
+    What is left of each is its HTML and text, and the job that our front end shows by itself.
+    """
+    for data in _bundles(notebook):
+        if MIME in data or _WIDGET_MARK in str(data.get("text/html", "")):
+            data.pop(_WIDGET_MIME, None)
 
 
 def last_lines(tail: str) -> str:

@@ -46,6 +46,10 @@ class Client:
         """Close every connection; used again, it opens them again."""
         self._shell.close()
 
+    def async_client(self) -> "AsyncClient":
+        """A new AsyncClient of the same server, for an event loop of another thread."""
+        return AsyncClient(*self._shell.named)
+
     def locate(self) -> Server:
         """The server that is talked to; looked for where none is known yet."""
         if self._session.server is not None:

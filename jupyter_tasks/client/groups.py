@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from tempfile import TemporaryFile
 from typing import Any, Self
 
-from jupyter_tasks.client import carrying
+from jupyter_tasks.client import carrying, plots
 from jupyter_tasks.client.calls import Wire
 from jupyter_tasks.client.handles import AsyncJobHandle, JobHandle
 from jupyter_tasks.client.shells import AsyncShell, Shell
@@ -46,6 +46,17 @@ class GroupHandle(JobHandle):
     def retry(self) -> Self:
         """Make the calls that have not succeeded once more; the group must have ended."""
         return self.restart()
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw who ran when, by matplotlib: a row for each worker; returns the axes.
+
+        Raises NoResult where no call has begun, and BadValue where matplotlib is not installed.
+        """
+        return plots.calls(self.wire, self.calls(), ax)
+
+    def table(self) -> Any:
+        """The calls so far as a pandas DataFrame; raises BadValue where pandas is not installed."""
+        return plots.frame(self.calls())
 
 
 class AsyncGroupHandle(AsyncJobHandle):

@@ -11,7 +11,7 @@ from secrets import token_hex
 from tempfile import TemporaryFile
 from typing import Any, Literal, Self, Unpack
 
-from jupyter_tasks.client import calls, carrying, streams
+from jupyter_tasks.client import calls, carrying, plots, streams
 from jupyter_tasks.client.calls import Command, JobOptions, Preview, ReportOptions, Wire
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out
@@ -86,6 +86,11 @@ class JobHandle(_Known):
         """Made by a Client's methods."""
         super().__init__(wire)
         self._shell = shell
+
+    @property
+    def server(self) -> tuple[str | None, str | None]:
+        """URL and token of its client, where somebody named them: for another client of the same."""
+        return self._shell.named
 
     def refresh(self) -> Self:
         """Ask how the job is now."""
@@ -227,6 +232,14 @@ class JobHandle(_Known):
         """Every record of the output, with the cursor to go on from."""
         place = Place.at(follow=follow, tail=tail, attempt=attempt, cursor=cursor)
         return self._shell.iterate(streams.follow(self._shell.session, self.id, place))
+
+    def plot_usage(self, ax: Any = None, *, attempt: int | None = None) -> Any:
+        """Draw memory and CPUs in use over the time of an attempt, by matplotlib; returns the axes.
+
+        Raises NoResult where nothing was sampled, and BadValue where matplotlib is not installed.
+        """
+        pieces = self.records(attempt=attempt)
+        return plots.usage(self.wire, (piece.record for piece in pieces), ax)
 
     def _change(self, verb: calls.Verb, body: Wire | None = None) -> Self:
         self.wire = self._shell.run(calls.change(self._shell.session, self.id, verb, body))

@@ -56,6 +56,11 @@ class _Shared:
         self.session = Session(clock=time.monotonic, host=host, patience_s=patience_s)
 
     @property
+    def named(self) -> tuple[str | None, str | None]:
+        """URL and token, where somebody named them."""
+        return self._url, self._token
+
+    @property
     def folder(self) -> str | None:
         """The current folder, where it is still there."""
         try:
