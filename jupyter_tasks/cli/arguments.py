@@ -300,10 +300,30 @@ def _add_following(verb: _Verb) -> None:
     parser.add_argument("--stream", choices=("out", "err", "all"), default="all")
     parser.add_argument("--attempt", type=_positive, metavar="N", help="default: the newest")
     parser.add_argument("--cursor", type=_cursor, help="go on there; Ctrl-C tells it")
+    parser = verb("tasks", "list the tasks that can be run, or show one with its fields")
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    _add_call(verb)
     _add_filter(verb("watch", "show running and waiting jobs, live"))
     parser = verb("wait", "wait for the end of jobs")
     parser.add_argument("ids", nargs="+", metavar="ID")
     parser.add_argument("--timeout", type=parsed_by(units.seconds), metavar="TIME")
+
+
+def _add_call(verb: _Verb) -> None:
+    parser = verb("call", "run a task: in the background, or at once with --wait")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "fields", nargs="*", metavar="FIELD=VALUE", help="a list: several times, or as JSON"
+    )
+    parser.add_argument("--yes", action="store_true", help="a dangerous task is meant")
+    parser.add_argument("--wait", action="store_true", help="wait for it; print what it returned")
+    parser.add_argument(
+        "--within",
+        type=parsed_by(units.seconds),
+        default=3600.0,
+        metavar="TIME",
+        help="how long --wait waits; default: 1h",
+    )
 
 
 def _add_changes(verb: _Verb) -> None:

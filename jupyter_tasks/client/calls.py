@@ -156,7 +156,7 @@ def submit(
         for job in body if isinstance(body, list) else [body]:
             if job["spec"].get("kind") not in _IN_FOLDERS_OF_THEIR_OWN:
                 job["spec"].setdefault("cwd", folder)
-    reply = yield from ask(session, _post("jobs", body, {"Idempotency-Key": _checked_key(key)}))
+    reply = yield from ask(session, post("jobs", body, {"Idempotency-Key": _checked_key(key)}))
     answer = decoded(reply)
     jobs: list[Wire] = answer["jobs"] if isinstance(body, list) else [answer]
     return jobs
@@ -228,7 +228,7 @@ def change(session: Session, job_id: str, verb: Verb, body: Wire | None = None) 
     # A short job has ended again before anybody can look: only its former state tells.
     before = (yield from get(session, job_id)) if verb == "restart" else None
     while True:
-        outcome = yield from ask_once(session, _post(f"{_path(job_id)}/{verb}", body))
+        outcome = yield from ask_once(session, post(f"{_path(job_id)}/{verb}", body))
         if not isinstance(outcome, Broken):
             answer: Wire = decoded(outcome)
             return answer
@@ -239,7 +239,7 @@ def change(session: Session, job_id: str, verb: Verb, body: Wire | None = None) 
 
 def report(session: Session, job_id: str, body: Wire, key: str) -> Flow[Wire]:
     """Report on a program that runs elsewhere; the key makes a second sending harmless."""
-    request = _post(of_job(job_id, "report"), body, {"Idempotency-Key": _checked_key(key)})
+    request = post(of_job(job_id, "report"), body, {"Idempotency-Key": _checked_key(key)})
     told: Wire = decoded((yield from ask(session, request)))
     return told
 
@@ -297,7 +297,7 @@ def change_all(
     session: Session, verb: Verb | Literal["delete"], wanted: FilterOptions
 ) -> Flow[dict[str, int]]:
     """Do it to every job that the filter accepts: how many matched, were done, refused."""
-    outcome = yield from ask_once(session, _post(f"jobs/{verb}", {"filter": filter_body(wanted)}))
+    outcome = yield from ask_once(session, post(f"jobs/{verb}", {"filter": filter_body(wanted)}))
     if isinstance(outcome, Broken):
         raise NoServer(
             f"The server went away before it said what became of `{verb}`; nobody can tell how many "
@@ -431,7 +431,8 @@ def _was_restarted(before: Wire, after: Wire) -> bool:
     return bool(after[seen] > before[seen])
 
 
-def _post(path: str, body: Any, headers: Mapping[str, str] | None = None) -> Request:
+def post(path: str, body: Any, headers: Mapping[str, str] | None = None) -> Request:
+    """A request that sends JSON; raises BadMessage for what JSON cannot hold."""
     encoded = None if body is None else _encoded(body)
     kind = _JSON if encoded else {}
     return Request(method="POST", path=path, body=encoded, headers={**kind, **(headers or {})})

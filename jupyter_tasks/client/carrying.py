@@ -104,7 +104,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 def submit_call(session: Session, body: Wire, file: str, folder: str | None) -> Flow[Wire]:
     """Upload the file of a function with its arguments, and submit the call; the new job."""
-    body["spec"]["load"] = {"upload": (yield from _upload(session, file))}
+    body["spec"]["load"] = {"upload": (yield from upload(session, file))}
     [job] = yield from calls.submit(session, body, secrets.token_hex(16), folder)
     return job
 
@@ -112,12 +112,12 @@ def submit_call(session: Session, body: Wire, file: str, folder: str | None) -> 
 def submit(session: Session, body: Wire, file: str | None, folder: str | None) -> Flow[Wire]:
     """Upload the file of the values, if any, and submit the code; the new job."""
     if file is not None:
-        body["spec"]["inputs"] = yield from _upload(session, file)
+        body["spec"]["inputs"] = yield from upload(session, file)
     [job] = yield from calls.submit(session, body, secrets.token_hex(16), folder)
     return job
 
 
-def _upload(session: Session, file: str) -> Flow[str]:
+def upload(session: Session, file: str) -> Flow[str]:
     """Upload the file; a second time where the answer was lost, as nobody takes the first."""
     headers = {**_OCTETS, "Content-Length": str(Path(file).stat().st_size)}
     upload = Request(

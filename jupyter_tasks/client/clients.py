@@ -13,11 +13,12 @@ from jupyter_tasks.client.handles import AsyncJobHandle, JobHandle
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out, spelled_out_as
 from jupyter_tasks.client.streams import JobEvent
+from jupyter_tasks.client.tasks import AsyncTaskMethods, TaskMethods
 
 Counts = dict[str, int]
 
 
-class Client:
+class Client(TaskMethods):
     """Submits, watches and changes jobs of a Jupyter server with jupyter_tasks.
 
     Without arguments it finds its server: JUPYTER_TASKS_URL and JUPYTER_TASKS_TOKEN, the server that
@@ -271,7 +272,7 @@ class Client:
         return status
 
 
-class AsyncClient:
+class AsyncClient(AsyncTaskMethods):
     """A Client whose methods are awaited, and whose iterators are iterated by ``async for``.
 
     It may be used in several event loops, one after another; close it in each.

@@ -68,7 +68,7 @@ class TaskRequest(Message):
 
     ``command``: a program and its arguments, ``{name}`` for the value of a field. ``progress``: a
     regular expression that finds progress in a line of its output. ``upload``: what an upload was
-    answered with.
+    answered with. ``python``: the interpreter that the function is for; default: the server's own.
     """
 
     name: TaskName
@@ -84,6 +84,7 @@ class TaskRequest(Message):
     command: Arguments | None = None
     progress: str | None = None
     upload: UploadId | None = None
+    python: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no task, or two."""
@@ -195,7 +196,7 @@ def to_definition(request: TaskRequest) -> Definition:
     if request.command is None:
         if request.progress is not None:
             raise BadTask("`progress` goes with a command; a function reports its own.")
-        load = {"upload": request.upload}
+        load = {"upload": request.upload, "python": request.python}
         return checked(Definition(**said, source="value", place="registered", load=load))
     task = CommandTask(**said, command=tuple(request.command), progress=request.progress)
     return replace(definition_of(task), place="registered")
@@ -217,9 +218,11 @@ def to_job_request(
         load = LoadMessage(module=module, name=function)
         arguments = {"command": _filled(one, values), "progress": one.load["progress"]}
     else:
-        load, arguments = LoadMessage(**one.load), dict(values)
+        where = {name: value for name, value in one.load.items() if name != "python"}
+        load, arguments = LoadMessage(**where), dict(values)
     options = structs.asdict(request)
     place = {name: options.pop(name) for name in ("python", "cwd", "env")}
+    place["python"] = place["python"] or one.load.get("python")
     for name in ("arguments", "confirmed", "wait_s"):
         options.pop(name, None)
     options |= {} if queue is None else {"queue": queue}

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Final, TypeVar, overload
 
@@ -114,11 +114,15 @@ def is_task(thing: Any) -> bool:
     return MARK in getattr(thing, "__dict__", {}) and callable(thing)
 
 
-def definition_of(thing: Any) -> Definition:
-    """What is known of a task, or of a plain function that becomes one; raises BadTask."""
+def definition_of(thing: Any, name: str | None = None) -> Definition:
+    """What is known of a task, or of a plain function that becomes one; raises BadTask.
+
+    ``name``: another than its own.
+    """
     if isinstance(thing, CommandTask):
-        return _of_command(thing)
-    return _defined(thing, getattr(thing, "__dict__", {}).get(MARK, {}))
+        return _of_command(replace(thing, name=name or thing.name))
+    said = getattr(thing, "__dict__", {}).get(MARK, {})
+    return _defined(thing, {**said, "name": name or said.get("name")})
 
 
 def _defined(thing: Any, said: Mapping[str, Any]) -> Definition:

@@ -26,6 +26,8 @@ _HOMES: Final = {
     "run": "changing",
     "delete": "changing",
     "edit": "changing",
+    "tasks": "calling",
+    "call": "calling",
     "progress": "reporting",
     "report": "reporting",
 }
