@@ -112,7 +112,7 @@ def _write_value(path: str, data: Any) -> None:
     part = f"{path}.part"
     try:
         with told_if_full(values.FULL), os.fdopen(os.open(part, _NEW, 0o600), "wb") as file:
-            values.pack({"result": data}, file, where="out of the job")
+            values.pack({"result": data}, file, where="out of the job", plainly=True)
             file.flush()
             os.fsync(file.fileno())
         os.rename(part, path)
