@@ -19,6 +19,7 @@ from jupyter_tasks.messages import (
     JobEdit,
     JobRequest,
     ListQuery,
+    tasks,
 )
 from jupyter_tasks.messages.streams import OutputQuery, SocketRequest
 from jupyter_tasks.model import Attempt, Filter, Job, Kind, Progress, ShellSpec, State
@@ -30,6 +31,9 @@ DECODERS: dict[str, Decoder[Any]] = {
     "CancelRequest": Decoder(CancelRequest),
     "BulkRequest": Decoder(BulkRequest),
     "ReportRequest": Decoder(messages.ReportRequest),
+    "TaskRequest": Decoder(tasks.TaskRequest),
+    "TaskJobRequest": Decoder(tasks.TaskJobRequest),
+    "TaskRunRequest": Decoder(tasks.TaskRunRequest),
 }
 SUBMIT = DECODERS["SubmitRequest"]
 SECRET = "hunter2"  # noqa: S105 - a word to look for
