@@ -67,3 +67,11 @@ def test_a_supervisor_loads_the_standard_library_alone(module: str) -> None:
 def test_the_life_cycle_loads_no_input_and_no_output() -> None:
     loaded = loaded_by("import jupyter_tasks.lifecycle", "-I", "-S")
     assert not loaded & {"asyncio", "socket", "sqlite3", "subprocess", "tornado"}
+
+
+def test_parameters_of_notebooks_load_nothing_that_runs_notebooks() -> None:
+    statement = (
+        "import jupyter_tasks.parameters\n"
+        "jupyter_tasks.parameters.translated('python3', 'python', {'x': 1})"
+    )
+    assert not loaded_by(statement) & {"nbformat", "nbclient", "requests", "papermill", "black"}

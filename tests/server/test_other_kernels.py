@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat import v4
 
 from tests.eventually import eventually
 from tests.live_server import LiveServer
@@ -70,6 +72,20 @@ def test_bash_goes_on_while_the_server_is_killed(server: LiveServer, tmp_path: P
     server.start()
     assert until(server, job_id)["state"] == "succeeded"
     assert text_of(server, job_id).split("\n")[:3] == ["before", "through the gate", "after"]
+
+
+def test_a_notebook_in_bash_takes_its_parameters(server: LiveServer) -> None:
+    cell = v4.new_code_cell("x=0", metadata={"tags": ["parameters"]})
+    notebook = v4.new_notebook(cells=[cell, v4.new_code_cell('echo "<$x> $n"')])
+    notebook.metadata["kernelspec"] = {"name": "bash", "display_name": "Bash"}
+    nbformat.write(notebook, server.root_dir / "n.ipynb")
+    spec = {"kind": "notebook", "path": "n.ipynb", "parameters": {"x": "$(date) 'é'", "n": 3}}
+    _, job = server.ask("POST", "tasks/api/jobs", {"spec": spec})
+    job = until(server, job["id"])
+    assert job["state"] == "succeeded", job["message"]
+    output = nbformat.read(server.root_dir / job["spec"]["output"], as_version=4)
+    nbformat.validate(output)
+    assert output.cells[2].outputs[0].text == "<$(date) 'é'> 3\n"
 
 
 def test_an_old_ipykernel_prints_shows_and_fails(server: LiveServer, oldest: str) -> None:
