@@ -1,14 +1,15 @@
 """The two clients: what a program calls. One line each; the flows know how."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, Unpack, cast, overload
 
 from jupyter_tasks.client import calls, carrying, notebooks, streams
 from jupyter_tasks.client.calls import Command, FilterOptions, JobOptions, Wire
 from jupyter_tasks.client.connection import PATIENCE_S, locate
 from jupyter_tasks.client.core import Flow, Server
-from jupyter_tasks.client.groups import AsyncGroupHandle, GroupHandle, async_handle, handle
+from jupyter_tasks.client.functions import AsyncFunctionMethods, FunctionMethods
+from jupyter_tasks.client.groups import async_handle, handle
 from jupyter_tasks.client.handles import AsyncJobHandle, JobHandle
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out, spelled_out_as
@@ -18,7 +19,7 @@ from jupyter_tasks.client.tasks import AsyncTaskMethods, TaskMethods
 Counts = dict[str, int]
 
 
-class Client(TaskMethods):
+class Client(FunctionMethods, TaskMethods):
     """Submits, watches and changes jobs of a Jupyter server with jupyter_tasks.
 
     Without arguments it finds its server: JUPYTER_TASKS_URL and JUPYTER_TASKS_TOKEN, the server that
@@ -125,54 +126,6 @@ class Client(TaskMethods):
             return handle(self._shell, self._shell.run(flow))
 
     @spelled_out
-    def submit_call(
-        self,
-        function: Callable[..., Any],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        *,
-        python: str | None = None,
-        **options: Unpack[JobOptions],
-    ) -> JobHandle:
-        """Submit a call of a function, which goes there by value; the job's result is what it returns.
-
-        It runs in a process of its own, with this Python or the one at the path ``python``. A
-        generator reports progress by what it yields (``0.4``, ``(3, 12)``, ``(3, 12, "text")``), and
-        its value is what it returns. cloudpickle carries the function and its arguments: by value
-        what was made in a notebook, by name what can be imported. Raises BadValue, which names what
-        cannot be carried, before anything is submitted.
-        """
-        body = carrying.call_request(function, python, options)
-        with carrying.packed_call(function, args, kwargs or {}) as file:
-            flow = carrying.submit_call(self._session, body, file, self._shell.folder)
-            return handle(self._shell, self._shell.run(flow))
-
-    @spelled_out
-    def map(
-        self,
-        function: Callable[..., Any],
-        argument_sets: Iterable[Any],
-        *,
-        max_concurrent: int = 0,
-        isolated: bool = False,
-        python: str | None = None,
-        **options: Unpack[JobOptions],
-    ) -> GroupHandle:
-        """Call a function with many sets of arguments, as one job; see GroupHandle for its results.
-
-        A tuple goes by position, a dict by name, anything else is the one argument. Up to
-        ``max_concurrent`` calls run at a time (0: as many as there are processors, -1: 128), one
-        after the other in warm processes; ``isolated``: each in a process of its own. A call that
-        fails, or ends its process, fails alone. Raises BadValue, which names what cannot be carried.
-        """
-        sets = list(argument_sets)
-        body = carrying.group_request(function, sets, python, options)
-        body["spec"] |= {"max_concurrent": max_concurrent, "isolated": isolated}
-        with carrying.packed_group(function, sets) as file:
-            flow = carrying.submit_call(self._session, body, file, self._shell.folder)
-            return GroupHandle(self._shell, self._shell.run(flow))
-
-    @spelled_out
     def submit_notebook(
         self,
         path: notebooks.Path,
@@ -272,7 +225,7 @@ class Client(TaskMethods):
         return status
 
 
-class AsyncClient(AsyncTaskMethods):
+class AsyncClient(AsyncFunctionMethods, AsyncTaskMethods):
     """A Client whose methods are awaited, and whose iterators are iterated by ``async for``.
 
     It may be used in several event loops, one after another; close it in each.
@@ -358,41 +311,6 @@ class AsyncClient(AsyncTaskMethods):
         with carrying.packed(inputs) as file:
             flow = carrying.submit(self._session, body, file, self._shell.folder)
             return async_handle(self._shell, await self._shell.run(flow))
-
-    @spelled_out
-    async def submit_call(
-        self,
-        function: Callable[..., Any],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        *,
-        python: str | None = None,
-        **options: Unpack[JobOptions],
-    ) -> AsyncJobHandle:
-        """Submit a call of a function; see Client.submit_call."""
-        body = carrying.call_request(function, python, options)
-        with carrying.packed_call(function, args, kwargs or {}) as file:
-            flow = carrying.submit_call(self._session, body, file, self._shell.folder)
-            return async_handle(self._shell, await self._shell.run(flow))
-
-    @spelled_out
-    async def map(
-        self,
-        function: Callable[..., Any],
-        argument_sets: Iterable[Any],
-        *,
-        max_concurrent: int = 0,
-        isolated: bool = False,
-        python: str | None = None,
-        **options: Unpack[JobOptions],
-    ) -> AsyncGroupHandle:
-        """Call a function with many sets of arguments; see Client.map."""
-        sets = list(argument_sets)
-        body = carrying.group_request(function, sets, python, options)
-        body["spec"] |= {"max_concurrent": max_concurrent, "isolated": isolated}
-        with carrying.packed_group(function, sets) as file:
-            flow = carrying.submit_call(self._session, body, file, self._shell.folder)
-            return AsyncGroupHandle(self._shell, await self._shell.run(flow))
 
     @spelled_out
     async def submit_notebook(

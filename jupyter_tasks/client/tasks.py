@@ -2,7 +2,7 @@
 
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import date
@@ -19,7 +19,7 @@ from jupyter_tasks.client.groups import async_handle, handle
 from jupyter_tasks.client.handles import AsyncJobHandle, JobHandle
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out
-from jupyter_tasks.errors import CallFailed, NameTaken, NoSuchThing
+from jupyter_tasks.errors import BadMessage, CallFailed, NameTaken, NoSuchThing
 from jupyter_tasks.tasks import CommandTask, definition_of
 
 #: The longest that a server waits in one request (``messages.tasks.MAX_WAIT_S``).
@@ -113,6 +113,20 @@ def job_body(arguments: Mapping[str, Any] | None, options: JobOptions, *, confir
             asked[name] = asked["spec"][name]
     del asked["spec"]
     return {**asked, "arguments": plain(dict(arguments or {})), "confirmed": confirmed}
+
+
+def group_body(
+    sets: Sequence[Any], python: str | None, options: JobOptions, *, confirmed: bool
+) -> Wire:
+    """The body that asks for a group of a task; raises BadMessage where a set is no dict."""
+    for number, one in enumerate(sets):
+        if not isinstance(one, Mapping):
+            raise BadMessage(
+                f"Argument set {number} is {type(one).__name__}; a task takes values by name: a dict."
+            )
+    body = job_body(None, options, confirmed=confirmed)
+    del body["arguments"]
+    return {**body, "argument_sets": plain(sets), **({"python": python} if python else {})}
 
 
 def plain(value: Any) -> Any:

@@ -138,7 +138,8 @@ class _StartHandler(_Shelf, SubmittingHandler):
     ) -> tuple[Job, bool]:
         """The new job, on disk; False: the idempotency key stands for it. Raises BadFields."""
         one = await self.find(name)
-        values = parse(one.fields, request.arguments)
+        is_group = request.argument_sets is not None
+        values = {} if is_group else parse(one.fields, request.arguments)
         if one.dangerous and not request.confirmed:
             raise NotConfirmed(
                 f"The task {one.name!r} is dangerous: {one.dangerous}. Send `confirmed` as true where "
@@ -146,10 +147,21 @@ class _StartHandler(_Shelf, SubmittingHandler):
                 task=one.name,
                 dangerous=one.dangerous,
             )
-        asked = wire.to_job_request(request, one, values, queue=queue)
+        group = await self._lay_sets(request, one) if is_group else None
+        asked = wire.to_job_request(request, one, values, queue=queue, group=group)
         await self._lay_function(one)
         [job], is_new = await self.accept([asked], self.body())
         return job, is_new
+
+    async def _lay_sets(self, request: wire.TaskJobRequest, one: Definition) -> wire.Group:
+        """Many sets of arguments would burden every list of jobs: they go the way of an upload."""
+        sets = await asyncio.to_thread(wire.checked_sets, request, one)
+        uploads: Inputs = self.settings["jupyter_tasks_inputs"]
+        upload = await uploads.begin(self.one_owner)
+        await asyncio.to_thread(upload.write, messages.encode(sets))
+        taken = await asyncio.to_thread(upload.finish)
+        assert taken is not None
+        return wire.Group(taken.id, len(sets))
 
     async def _lay_function(self, one: Definition) -> None:
         """A function by value goes the way of every upload: the job has its own link to it."""

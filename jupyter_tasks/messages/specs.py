@@ -41,6 +41,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 PLAIN: Final = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
 LeaseS = Annotated[float, Meta(ge=1, le=30 * 24 * 3600)]
 Words = Annotated[str, Meta(max_length=MAX_NAME, extra_json_schema=PLAIN)]
+MaxConcurrent = Annotated[int, Meta(ge=-1, le=_MAX_CONCURRENT)]
 UploadId = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
@@ -134,7 +135,7 @@ class FunctionSpecMessage(Message, tag_field="kind", tag="function"):
     arguments: dict[str, Any] = {}
     inputs: UploadId | None = None
     calls: Annotated[int, Meta(ge=1, le=MAX_CALLS)] | None = None
-    max_concurrent: Annotated[int, Meta(ge=-1, le=_MAX_CONCURRENT)] = 0
+    max_concurrent: MaxConcurrent = 0
     isolated: bool = False
     python: Path | None = None
     cwd: Path | None = None

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from msgspec import Meta, structs
 
 from jupyter_tasks.errors import BadFields, BadTask
-from jupyter_tasks.fields import Field, FieldType, Scalar, schema
+from jupyter_tasks.fields import Field, FieldType, Scalar, parse, schema
 from jupyter_tasks.messages.incoming import (
     GraceS,
     JobRequest,
@@ -24,6 +24,7 @@ from jupyter_tasks.messages.specs import (
     MAX_COMMAND_BYTES,
     FunctionSpecMessage,
     LoadMessage,
+    MaxConcurrent,
     Message,
     Path,
     UploadId,
@@ -97,10 +98,15 @@ class TaskRequest(Message):
 class TaskJobRequest(Message):
     """What a task is to be run with, and what else is wanted of the job.
 
-    ``confirmed``: that a dangerous task is meant.
+    ``argument_sets``: makes a group, one call for each; ``arguments`` are then the same for all.
+    ``max_concurrent`` and ``isolated``: as in a function's spec. ``confirmed``: that a dangerous task
+    is meant.
     """
 
     arguments: dict[str, Any] = {}
+    argument_sets: Annotated[list[dict[str, Any]], Meta(min_length=1)] | None = None
+    max_concurrent: MaxConcurrent = 0
+    isolated: bool = False
     confirmed: bool = False
     python: Path | None = None
     cwd: Path | None = None
@@ -209,25 +215,55 @@ def from_definition(one: Definition) -> TaskMessage:
     return TaskMessage(**told, json_schema=schema(one.fields))
 
 
+class Group(NamedTuple):
+    """The upload that holds the sets of arguments of a group, and how many there are."""
+
+    inputs: str
+    calls: int
+
+
 def to_job_request(
-    request: TaskJobRequest, one: Definition, values: Mapping[str, Any], *, queue: str | None = None
+    request: TaskJobRequest,
+    one: Definition,
+    values: Mapping[str, Any],
+    *,
+    queue: str | None = None,
+    group: Group | None = None,
 ) -> JobRequest:
-    """The job that runs the task with these values; raises BadFields."""
+    """The job that runs the task with these values, or with those of a group; raises BadFields."""
     if one.source == "command":
         module, function = _RUNNER
         load = LoadMessage(module=module, name=function)
-        arguments = {"command": _filled(one, values), "progress": one.load["progress"]}
+        arguments = {"progress": one.load["progress"]}
+        arguments |= {} if group else {"command": _filled(one, values)}
     else:
         where = {name: value for name, value in one.load.items() if name != "python"}
         load, arguments = LoadMessage(**where), dict(values)
     options = structs.asdict(request)
     place = {name: options.pop(name) for name in ("python", "cwd", "env")}
     place["python"] = place["python"] or one.load.get("python")
-    for name in ("arguments", "confirmed", "wait_s"):
+    for name in ("arguments", "argument_sets", "max_concurrent", "isolated", "confirmed", "wait_s"):
         options.pop(name, None)
     options |= {} if queue is None else {"queue": queue}
+    if group is not None:
+        place |= {"inputs": group.inputs, "calls": group.calls}
+        place |= {"max_concurrent": request.max_concurrent, "isolated": request.isolated}
     spec = FunctionSpecMessage(load=load, task=one.name, arguments=arguments, **place)
     return JobRequest(spec=spec, **options)
+
+
+def checked_sets(request: TaskJobRequest, one: Definition) -> list[dict[str, Any]]:
+    """What each call of a group is given; raises BadFields, which tells of the first bad set."""
+    sets = []
+    for number, given in enumerate(request.argument_sets or ()):
+        try:
+            values = parse(one.fields, {**request.arguments, **given})
+            is_command = one.source == "command"
+            sets.append({"command": _filled(one, values)} if is_command else values)
+        except BadFields as error:
+            words = f"Argument set {number}: {error.message}"
+            raise BadFields(words, argument_set=number, **error.details) from None
+    return sets
 
 
 def _filled(one: Definition, values: Mapping[str, Any]) -> list[str]:

@@ -110,11 +110,13 @@ class Child:
 
     def _live(self, numbers: Iterable[int], work: Work) -> NoReturn:
         """In the fork: never returns."""
-        code = 1
+        code, parent = 1, os.getppid()
         try:
             _become_own()
             self.last_pid = os.getpid()
             for number in numbers:
+                if os.getppid() != parent:
+                    break  # the group has been ended, and this call may end in its own time: no other
                 self._shared.begin(self.slot, number)
                 self._index.begin(number)
                 self._make(number, work)

@@ -4,11 +4,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jupyter_tasks.client import Client
+from jupyter_tasks.errors import BadFields, BadMessage, NotConfirmed
 from tests.eventually import eventually
 from tests.live_server import LiveServer
 from tests.values_client import uploaded
@@ -177,6 +180,38 @@ def test_a_driver_that_is_cancelled_is_aborted(server: LiveServer, tmp_path: Pat
     told = ended(server, job["id"])
     assert told["job"]["state"] == "cancelled"
     assert file.read_text() == "aborted"
+
+
+def test_a_task_with_many_sets_of_arguments_is_a_group(server: LiveServer) -> None:
+    with Client(server.url, server.token) as client:
+        group = client.map("add", [{"a": 1}, {"a": 2, "b": 5}], tags=["sums"])
+        assert group.results(60) == [2, 7]
+        assert (group.name, group.tags, group.job.spec.task) == ("add", ("sums",), "add")
+        dated = {"path": Path("/x"), "when": datetime(2020, 1, 2)}  # noqa: DTZ001
+        assert client.map("types", [dated]).results(60)[0][1:3] == [2020, "RED"]
+        with pytest.raises(BadFields, match="Argument set 1: ") as refused:
+            client.map("add", [{"a": 1}, {"a": 1, "b": -1}])
+        assert refused.value.details["argument_set"] == 1
+        assert list(refused.value.details["fields"]) == ["b"]
+        with pytest.raises(NotConfirmed):
+            client.map("vacuum", [{}])
+        with pytest.raises(BadMessage, match="Argument set 0 is int"):
+            client.map("add", [1])
+        assert client.map("vacuum", [{}, {}], confirmed=True).results(60) == ["done", "done"]
+
+
+def test_a_command_with_many_sets_of_arguments_is_a_group(server: LiveServer) -> None:
+    body = {
+        "name": "say",
+        "command": ["echo", "{words}"],
+        "fields": [{"name": "words", "type": "str"}],
+    }
+    assert ask(server, "POST", "tasks", body)[0] == 201
+    with Client(server.url, server.token) as client:
+        group = client.map("say", [{"words": "one"}, {"words": "two words"}], max_concurrent=1)
+        group.wait(60)
+        assert (group.state, group.output("out")) == ("succeeded", b"one\ntwo words\n")
+    assert ask(server, "DELETE", "tasks/say")[0] == 204
 
 
 def test_every_bad_argument_is_told_in_one_answer_and_nothing_is_queued(server: LiveServer) -> None:
