@@ -22,7 +22,7 @@ async def look_at_notebooks(
     wanted = [spec for spec in specs if isinstance(spec, NotebookSpecMessage)]
     if not wanted:
         return
-    shelf = Shelf(root_dir, hidden=settings["contents_manager"].allow_hidden)
+    shelf = Shelf(root_dir, hidden=settings["serverapp"].contents_manager.allow_hidden)
     kernels: KernelSpecs = settings["jupyter_tasks_kernels"]
     found: dict[str, Found] = {}
     for spec in wanted:

@@ -13,12 +13,14 @@ from tests import stream_client
 from tests.live_server import REPOSITORY, LiveServer
 from tests.needed import missing
 
+GUIDE = REPOSITORY / "notebooks"
+
 pytestmark = pytest.mark.timeout(300)
 
 
 def executed(server: LiveServer, name: str, folder: Path) -> Any:
     """The notebook after all its cells, in a kernel that knows what the server tells its own."""
-    notebook = nbformat.read(REPOSITORY / "notebooks" / name, as_version=4)
+    notebook = nbformat.read(GUIDE / name, as_version=4)
     _, told = server.ask("GET", "tasks/api/status")
     env = server.env | {"JUPYTER_TASKS_SOCKET": told["socket"]}
     client = NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(folder)}})
@@ -53,6 +55,24 @@ def test_sweeps_and_groups(server: LiveServer, tmp_path: Path) -> None:
     assert "[2.0, 3.0, 4.0, 5.0] in attempt 2" in text
     assert "10000 results, with the sum 29994" in text
     assert "cancelled\n0 succeeded\n1 succeeded\n2 stopped\n3 stopped" in text
+
+
+def test_whole_notebooks(server: LiveServer) -> None:
+    folder = server.root_dir / "guide"
+    shutil.copytree(GUIDE / "reports", folder / "reports")
+    before = (folder / "reports" / "growth.ipynb").read_bytes()
+    notebook = executed(server, "03-whole-notebooks.ipynb", folder)
+    text = printed(notebook)
+    assert "succeeded after 5 of 5 cells" in text
+    assert "After 40 years there are 0.656 of what there is room for." in text
+    assert "1.5 succeeded\n3.2 succeeded\n3.5 succeeded\n3.9 succeeded" in text
+    assert "Cell 4 of 5 (if not 0 <= rate <= 4:): ValueError: a rate of 5" in text
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert {path.name for path in folder.glob("growth-*")} == {
+        f"growth-{rate}.ipynb" for rate in (1.5, 2.9, 3.2, 3.5, 3.9, 5)
+    }
+    assert (folder / "reports" / "growth.ipynb").read_bytes() == before
 
 
 def test_surviving_a_restart(server: LiveServer, tmp_path: Path) -> None:
