@@ -101,6 +101,24 @@ def list_bundle(jobs: Sequence[Wire], now: float) -> dict[str, Any]:
     }
 
 
+def form_bundle(
+    task: Wire, values: Mapping[str, str], jobs: Sequence[Wire], now: float
+) -> dict[str, Any]:
+    """A form as it was filled in at a moment, which it names, and the job that came of it."""
+    at = strftime("%Y-%m-%d %H:%M:%S", localtime(now))
+    title = f"Form for the task {words.plain(task['name'])}, as it was at {at}"
+    danger = f"Dangerous: {words.plain(task['dangerous'])}" if task["dangerous"] else ""
+    lines = [f"{name}: {words.plain(value)}" for name, value in values.items()]
+    rows = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    shown = "".join(f"<div>{headline(job, now)}</div>" for job in jobs)
+    told = [text(job, "", now).partition("\n")[0] for job in jobs]
+    return {
+        "text/html": f"<div {_WIDGET_MARK}>{escape(title)}<ul>{rows}</ul>"
+        f"<div>{escape(danger)}</div>{shown}</div>",
+        "text/plain": "\n".join(filter(None, [title, *lines, danger, *told])),
+    }
+
+
 def forget_widgets(notebook: Any) -> None:
     """Take out of a notebook's outputs the widgets of ours: without their kernel they show nothing.
 

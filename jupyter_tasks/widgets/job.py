@@ -31,7 +31,7 @@ class JobWidget(Shown):
         self._pause = parts.button("Pause", "Let the job stand still", self._hold)
         self._restart = parts.button("Restart", "Make another attempt of the job", self._again)
         buttons = HBox([self._cancel, self._pause, self._restart])
-        super().__init__([self._head, self._bar, buttons, self._output])
+        super().__init__([self._head, self._bar, buttons, *self._more(), self._output])
         self._show(*self._now())
         self._following = self._follow()
 
@@ -53,6 +53,10 @@ class JobWidget(Shown):
     def is_over(self) -> bool:
         """Whether the job has ended."""
         return bool(self._restart.disabled is False)
+
+    def _more(self) -> list[Any]:
+        """What else stands above the output."""
+        return []
 
     def _now(self) -> tuple[Wire, Ending]:
         wire = self._handle.refresh().wire

@@ -181,3 +181,98 @@ def test_a_saved_notebook_keeps_html_and_text_and_no_dead_widget(kernel: Noteboo
         {"text/html", "text/plain"},
         {VIEW, "text/plain"},
     ]
+
+
+# -- groups and forms ------------------------------------------------------------------------------
+
+
+def test_a_group_names_its_failed_calls_and_retries_them(kernel: Notebook, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    kernel.run(
+        f"def check(n):\n    if n == 1 and not __import__('os').path.exists({str(there)!r}):\n"
+        "        raise ValueError('<b>not yet')\n    return n\n"
+        "from jupyter_tasks import GroupWidget\ng = tasks.map(check, range(3))\nw = GroupWidget(g)"
+    )
+    kernel.until(is_sent("call 1: ValueError: &lt;b&gt;not yet"))
+    there.touch()
+
+    kernel.run("w._restart.click()")
+    kernel.until(is_sent("succeeded"))
+
+    assert kernel.text("print(g.refresh().attempt, g.results())") == "2 [0, 1, 2]\n"
+
+
+def test_what_is_no_group_gets_no_group_widget(kernel: Notebook) -> None:
+    words = "from jupyter_tasks import GroupWidget\n"
+    words += "try: GroupWidget(tasks.submit('true'))\nexcept Exception as e: print(e)"
+
+    assert "shows a group" in kernel.text(words)
+
+
+FORM = """
+from typing import Annotated, Literal
+from jupyter_tasks import About, TaskForm, task
+
+@task(title="Vacuum <it>", dangerous="may lock tables")
+def vacuum(table: str, days: Annotated[int, About(minimum=1, help="how old")] = 7,
+           mode: Literal["quick", "full"] = "quick", tags: list[str] = (), dry: bool = True):
+    print(table, days, mode, list(tags), dry)
+
+tasks.register(vacuum, name=NAME)
+f = TaskForm(NAME)
+"""
+
+
+def form(kernel: Notebook, name: str) -> None:
+    kernel.run(FORM.replace("NAME", repr(name)))
+
+
+def fill(kernel: Notebook, field: str, value: object) -> None:
+    kernel.run(f"f._inputs[{field!r}]._part.value = {value!r}")
+
+
+def press_run(kernel: Notebook) -> None:
+    kernel.run("[b.click() for b in f.children if getattr(b, 'description', '') == 'Run']")
+
+
+def test_a_form_runs_its_task_with_what_was_filled_in(kernel: Notebook) -> None:
+    form(kernel, "filled")
+    for field, value in {"table": "logs", "days": "30", "mode": "full", "tags": "a\nb c"}.items():
+        fill(kernel, field, value)
+    kernel.run("f._danger.value = True")
+    press_run(kernel)
+
+    told = kernel.text("print(f.job.wait(60).state, f.job.output().decode())")
+    assert told.split("\n")[0] == "succeeded logs 30 full ['a', 'b c'] True"
+    assert kernel.text("print(len(f._place.children))") == "1\n"
+
+
+def test_a_form_says_beside_each_field_what_is_wrong(kernel: Notebook) -> None:
+    form(kernel, "wrong")
+    fill(kernel, "days", "0")
+    press_run(kernel)
+
+    assert "days" in kernel.text("print(f._inputs['days'].wrong.value)")
+    assert "table" in kernel.text("print(f._inputs['table'].wrong.value)")
+    assert kernel.text("print(f.job)") == "None\n"
+
+
+def test_a_dangerous_task_runs_only_where_its_danger_was_ticked(kernel: Notebook) -> None:
+    form(kernel, "danger")
+    fill(kernel, "table", "logs")
+    press_run(kernel)
+
+    assert "may lock tables" in kernel.text("print(f._danger.description)")
+    assert "is dangerous" in kernel.text("print(f.note.value)")
+    assert kernel.text("print(f.job)") == "None\n"
+
+
+def test_a_form_is_displayed_with_its_html_and_text(kernel: Notebook) -> None:
+    form(kernel, "formed")
+
+    data = shown(kernel.run("f"))
+
+    assert "Form for the task formed, as it was at 2" in data["text/plain"]
+    assert "Dangerous: may lock tables" in data["text/html"]
+    assert "days: 7" in data["text/plain"]
+    assert "<it>" not in kernel.text("print(f.children[0].value)")
