@@ -73,10 +73,13 @@ class Shelf:
 
     def look_at(self, path: str) -> Found:
         """The notebook at the path (below the root folder, or a full path); raises BadMessage."""
-        real = self._place(path, "path")
-        notebook = _understood(_read(real, path), path)
+        notebook = _understood(self.read(path), path)
         kernel = notebook.metadata.kernelspec
         return Found(self._relative(path), kernel.name if kernel else "")
+
+    def read(self, path: str) -> bytes:
+        """What is in the file; raises BadMessage."""
+        return _read(self._place(path, "path"), path)
 
     def must_be_writable(self, output: str, path: str) -> str:
         """Where the output notebook goes, below the root folder; raises BadMessage.
@@ -139,11 +142,16 @@ class Shelf:
         return os.path.relpath(whole, self._root).replace(os.sep, "/")
 
 
-def snapshot(root: str, path: str, to: str) -> None:
-    """Copy the notebook to that file, whole or not at all; raises OSError with a sentence."""
+def snapshot(root: str, path: str, output: str, to: str) -> None:
+    """Copy the notebook to that file, whole or not at all; raises OSError with a sentence.
+
+    What was looked at before may have become another file, or a link: it is looked at again.
+    """
+    shelf = Shelf(root, hidden=True)
     try:
-        data = _read(os.path.join(root, path), path)
+        data = shelf.read(path)
         _understood(data, path)
+        shelf.must_be_writable(output, path)
     except BadMessage as error:
         raise OSError(errno.EINVAL, error.message.rstrip(".")) from None
     part = Path(f"{to}.part")

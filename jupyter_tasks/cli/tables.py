@@ -56,6 +56,8 @@ def job_facts(job: Wire, now: float) -> list[tuple[str, str]]:
         ("Progress", " ".join(filter(None, (words.progress(job), words.pace_words(job, now))))),
         ("Command", words.command(job)),
         ("Function", _function(spec)),
+        ("Notebook", words.plain(spec.get("path", ""))),
+        ("Output", words.plain(spec.get("output", ""))),
         ("Kernel", words.plain(spec.get("kernel", ""))),
         ("Program", words.plain(spec.get("program", ""))),
         ("On host", words.plain(spec.get("host", ""))),

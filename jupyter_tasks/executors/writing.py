@@ -46,7 +46,7 @@ def write(
     if not _is_written(directory, spec):
         if isinstance(job.spec, NotebookSpec):
             path = f"{directory}/{attempt.NOTEBOOK_FILE}"
-            notebooks.snapshot(job.spec.root, job.spec.path, path)
+            notebooks.snapshot(job.spec.root, job.spec.path, job.spec.output, path)
         attempt.write_spec(directory, spec)
     kernel: dict[str, Any] | None = to_be_run.get("kernel") if _has_kernel(job.spec) else None
     return kernel

@@ -8,4 +8,4 @@ def load(shell: Any) -> None:
     from jupyter_tasks.magics import completing, magics  # noqa: PLC0415 - IPython is the caller's
 
     shell.register_magics(magics.TaskMagics(shell))
-    completing.register(shell, magics.OPTIONS, (*magics.ASKS, "notebook"))
+    completing.register(shell, magics.OPTIONS, magics.ASKS)

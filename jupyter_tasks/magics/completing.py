@@ -1,6 +1,7 @@
 """Completes what people type behind ``%%task`` and ``%task``: options, kernels, values, jobs."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from jupyter_tasks.client import Client
@@ -10,6 +11,7 @@ from jupyter_tasks.errors import TasksError
 _PATIENCE_S = 0.5
 _NEWEST = 20
 _VALUES = ("--in",)
+_NOTEBOOK = "notebook"
 
 
 def register(shell: Any, options: Iterable[str], asks: Iterable[str]) -> None:
@@ -25,7 +27,10 @@ def register(shell: Any, options: Iterable[str], asks: Iterable[str]) -> None:
         return _fitting(event, options)
 
     def complete_line(_: Any, event: Any) -> list[str]:
-        return _fitting(event, _jobs() if _before(event) in asks else asks)
+        before = _before(event)
+        if before == _NOTEBOOK:
+            return _fitting(event, map(str, Path().glob("*.ipynb")))
+        return _fitting(event, _jobs() if before in asks else (*asks, _NOTEBOOK))
 
     shell.set_hook("complete_command", complete_cell, str_key="%%task")
     shell.set_hook("complete_command", complete_line, str_key="%task")

@@ -70,7 +70,7 @@ def test_the_command_line_runs_a_notebook(server: LiveServer, folder: Path) -> N
     assert (result.returncode, result.stdout) == (0, "{'a': [1]} '5'\n"), result.stderr
     [job] = [json.loads(line) for line in cli("list", "--json", "--tag", "t").stdout.splitlines()]
     assert (job["kind"], job["name"]) == ("notebook", "n.ipynb")
-    assert "n.ipynb" in cli("show", job["id"]).stdout
+    assert job["spec"]["output"] in cli("show", job["id"]).stdout
     refused = cli("notebook", "/nowhere.ipynb")
     assert refused.returncode != 0
     assert "outside of the root folder" in refused.stderr

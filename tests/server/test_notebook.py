@@ -429,3 +429,38 @@ def test_a_folder_that_is_read_only_is_told_at_once(server: LiveServer, folder: 
     folder.chmod(0o500)
     assert "Nothing can be written" in refused(server, f"{folder.name}/n.ipynb")
     folder.chmod(0o700)
+
+
+def test_a_link_that_is_put_in_its_place_before_it_starts_leads_nowhere(
+    folder: Path, tmp_path: Path, server: LiveServer
+) -> None:
+    path, gate = f"{folder.name}/n.ipynb", folder / "gate"
+    os.mkfifo(gate)
+    outside = tmp_path / "n.ipynb"
+    nbformat.write(v4.new_notebook(), outside)
+    written(server, path, "1")
+    wait = [{"spec": {"kind": "shell", "command": f"cat '{gate}'"}} for _ in range(5)]
+    blockers = server.ask("POST", "tasks/api/jobs", wait)[1]["jobs"]
+    job = submitted(server, path)
+    (folder / "n.ipynb").unlink()
+    (folder / "n.ipynb").symlink_to(outside)
+    for blocker in blockers:
+        server.ask("POST", f"tasks/api/jobs/{blocker['id']}/cancel")
+    job = until(server, job["id"])
+    assert (job["state"], job["reason"]) == ("failed", "start")
+    assert "outside of the root folder" in job["message"]
+
+
+def test_a_waiting_job_takes_other_parameters(server: LiveServer, folder: Path) -> None:
+    path, gate = f"{folder.name}/n.ipynb", folder / "gate"
+    os.mkfifo(gate)
+    written(server, path, "print(x)")
+    wait = [{"spec": {"kind": "shell", "command": f"cat '{gate}'"}} for _ in range(5)]
+    blockers = server.ask("POST", "tasks/api/jobs", wait)[1]["jobs"]
+    job = submitted(server, path, parameters={"x": 1})
+    changed = {"version": job["version"], "spec": {**job["spec"], "parameters": {"x": 2}}}
+    status, edited = server.ask("PATCH", f"tasks/api/jobs/{job['id']}", changed)
+    assert (status, edited["spec"]) == (200, changed["spec"])
+    for blocker in blockers:
+        server.ask("POST", f"tasks/api/jobs/{blocker['id']}/cancel")
+    assert text_in(output_of(server, until(server, job["id"])).cells[1]) == "2\n"
