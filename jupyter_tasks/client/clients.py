@@ -48,9 +48,10 @@ class Client(FunctionMethods, TaskMethods):
         """Close every connection; used again, it opens them again."""
         self._shell.close()
 
-    def async_client(self) -> "AsyncClient":
-        """A new AsyncClient of the same server, for an event loop of another thread."""
-        return AsyncClient(*self._shell.named)
+    @property
+    def server(self) -> tuple[str | None, str | None]:
+        """URL and token, where somebody named them: for another client of the same."""
+        return self._shell.named
 
     def locate(self) -> Server:
         """The server that is talked to; looked for where none is known yet."""

@@ -85,6 +85,14 @@ class AsyncGroupHandle(AsyncJobHandle):
         """Make the calls that have not succeeded once more; the group must have ended."""
         return await self.restart()
 
+    async def plot(self, ax: Any = None) -> Any:
+        """Draw who ran when; see GroupHandle.plot."""
+        return plots.calls(self.wire, [call async for call in self.calls()], ax)
+
+    async def table(self) -> Any:
+        """The calls so far as a pandas DataFrame; see GroupHandle.table."""
+        return plots.frame([call async for call in self.calls()])
+
 
 def handle(shell: Shell, wire: Wire) -> JobHandle:
     """The handle of the job; that of a group can do more."""

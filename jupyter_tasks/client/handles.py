@@ -395,6 +395,11 @@ class AsyncJobHandle(_Known):
         place = Place.at(follow=follow, tail=tail, attempt=attempt, cursor=cursor)
         return self._shell.iterate(streams.follow(self._shell.session, self.id, place))
 
+    async def plot_usage(self, ax: Any = None, *, attempt: int | None = None) -> Any:
+        """Draw memory and CPUs in use over the time of an attempt; see JobHandle.plot_usage."""
+        pieces = [piece.record async for piece in self.records(attempt=attempt)]
+        return plots.usage(self.wire, pieces, ax)
+
     async def _change(self, verb: calls.Verb, body: Wire | None = None) -> Self:
         self.wire = await self._shell.run(calls.change(self._shell.session, self.id, verb, body))
         return self

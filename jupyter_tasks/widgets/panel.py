@@ -70,7 +70,9 @@ class TasksPanel(Shown):
         return chosen
 
     def _follow(self) -> Any:
-        keeping = parts.LIVE.keep_list(self._fetch, self._draw, client=self._client.async_client)
+        keeping = parts.LIVE.keep_list(
+            self._fetch, self._draw, client=parts.async_client_of(self._client)
+        )
         return self.follow(keeping)
 
     async def _fetch(self, client: AsyncClient) -> list[Wire]:

@@ -10,7 +10,7 @@ from IPython.core.getipython import get_ipython
 from ipywidgets import HTML, Button, FloatProgress, VBox
 
 from jupyter_tasks import views, words
-from jupyter_tasks.client import AsyncClient, JobHandle
+from jupyter_tasks.client import AsyncClient, Client, JobHandle
 from jupyter_tasks.client.calls import Wire
 from jupyter_tasks.errors import TasksError
 from jupyter_tasks.magics.cell_job import CellJob
@@ -78,15 +78,13 @@ def heard() -> str:
 def handle_of(job: "JobHandle | CellJob | str") -> JobHandle:
     """The job's handle; raises what a client raises where there is no such job."""
     if isinstance(job, str):
-        from jupyter_tasks.client import Client  # noqa: PLC0415 - where none is at hand
-
         return Client().job(job)
     return job.handle if isinstance(job, CellJob) else job
 
 
-def async_client_of(handle: JobHandle) -> Callable[[], AsyncClient]:
+def async_client_of(of: Client | JobHandle) -> Callable[[], AsyncClient]:
     """Makes clients of the same server, for the thread."""
-    return lambda: AsyncClient(*handle.server)
+    return lambda: AsyncClient(*of.server)
 
 
 def button(words_on_it: str, help_: str, pressed: Callable[[], None]) -> Any:

@@ -1,13 +1,15 @@
 """Plots and tables of jobs that have really run."""
 
+import asyncio
 from collections.abc import Iterator
 
 import matplotlib as mpl
 import pytest
 
-from jupyter_tasks.client import Client, plots
+from jupyter_tasks.client import AsyncClient, Client, plots
 from jupyter_tasks.client.groups import GroupHandle
 from jupyter_tasks.errors import BadValue, NoResult
+from tests.live_server import LiveServer
 
 BUSY = """
 import time
@@ -68,3 +70,18 @@ def test_the_calls_of_a_group_are_a_table(client: Client) -> None:
 def test_what_is_not_installed_is_named() -> None:
     with pytest.raises(BadValue, match="This needs no_such_library_here, which is not installed"):
         plots._needed("no_such_library_here.part")
+
+
+def test_the_async_handles_draw_the_same(server: LiveServer) -> None:
+    async def scenario() -> None:
+        async with AsyncClient(server.url, server.token) as tasks:
+            group = await tasks.map(lambda x: x, [1, 2])
+            await group.wait(50)
+            assert len((await group.plot()).patches) == 2
+            assert len(await group.table()) == 2
+            job = await tasks.submit("true")
+            await job.wait(50)
+            with pytest.raises(NoResult):
+                await job.plot_usage()
+
+    asyncio.run(scenario())
