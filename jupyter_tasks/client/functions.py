@@ -67,12 +67,12 @@ class FunctionMethods:
             body = tasks.group_body(sets, python, options, confirmed=confirmed) | ways
             where = f"{tasks.of_task(function)}/jobs"
             started = tasks.start(self._shell.session, where, body, self._shell.folder)
-            return GroupHandle(self._shell, self._shell.run(started))
+            return GroupHandle(self._shell, self._shell.run(started), sets)
         body = carrying.group_request(function, sets, python, options)
         body["spec"] |= ways
         with carrying.packed_group(function, sets) as file:
             flow = carrying.submit_call(self._shell.session, body, file, self._shell.folder)
-            return GroupHandle(self._shell, self._shell.run(flow))
+            return GroupHandle(self._shell, self._shell.run(flow), sets)
 
 
 class AsyncFunctionMethods:
@@ -115,9 +115,9 @@ class AsyncFunctionMethods:
             body = tasks.group_body(sets, python, options, confirmed=confirmed) | ways
             where = f"{tasks.of_task(function)}/jobs"
             started = tasks.start(self._shell.session, where, body, self._shell.folder)
-            return AsyncGroupHandle(self._shell, await self._shell.run(started))
+            return AsyncGroupHandle(self._shell, await self._shell.run(started), sets)
         body = carrying.group_request(function, sets, python, options)
         body["spec"] |= ways
         with carrying.packed_group(function, sets) as file:
             flow = carrying.submit_call(self._shell.session, body, file, self._shell.folder)
-            return AsyncGroupHandle(self._shell, await self._shell.run(flow))
+            return AsyncGroupHandle(self._shell, await self._shell.run(flow), sets)

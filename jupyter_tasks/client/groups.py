@@ -3,7 +3,7 @@
 Both handles have the same methods; those of AsyncGroupHandle are awaited.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from tempfile import TemporaryFile
 from typing import Any, Self
 
@@ -18,6 +18,11 @@ class GroupHandle(JobHandle):
 
     Its ``progress`` is how many calls are done, of all.
     """
+
+    def __init__(self, shell: Shell, wire: Wire, arguments: Sequence[Any] | None = None) -> None:
+        """Made by a client's methods; ``arguments`` are known to who has made the group here."""
+        super().__init__(shell, wire)
+        self._arguments = arguments
 
     def __len__(self) -> int:
         """How many calls it makes."""
@@ -55,12 +60,22 @@ class GroupHandle(JobHandle):
         return plots.calls(self.wire, self.calls(), ax)
 
     def table(self) -> Any:
-        """The calls so far as a pandas DataFrame; raises BadValue where pandas is not installed."""
-        return plots.frame(self.calls())
+        """The calls so far as a pandas DataFrame, with their arguments where this handle made the group.
+
+        Raises BadValue where pandas is not installed.
+        """
+        return plots.frame(self.calls(), self._arguments)
 
 
 class AsyncGroupHandle(AsyncJobHandle):
     """A group of an AsyncClient's server: a GroupHandle whose methods are awaited."""
+
+    def __init__(
+        self, shell: AsyncShell, wire: Wire, arguments: Sequence[Any] | None = None
+    ) -> None:
+        """Made by a client's methods; ``arguments`` are known to who has made the group here."""
+        super().__init__(shell, wire)
+        self._arguments = arguments
 
     def __len__(self) -> int:
         """How many calls it makes."""
@@ -91,7 +106,7 @@ class AsyncGroupHandle(AsyncJobHandle):
 
     async def table(self) -> Any:
         """The calls so far as a pandas DataFrame; see GroupHandle.table."""
-        return plots.frame([call async for call in self.calls()])
+        return plots.frame([call async for call in self.calls()], self._arguments)
 
 
 def handle(shell: Shell, wire: Wire) -> JobHandle:

@@ -1,6 +1,6 @@
 """Pictures and tables of jobs, by matplotlib and pandas: neither is needed for anything else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -66,11 +66,21 @@ def calls(job: Wire, told: Iterable[Wire], ax: Any = None) -> Any:
     return ax
 
 
-def frame(told: Iterable[Wire]) -> Any:
-    """The calls of a group as a pandas DataFrame, by their index. Raises BadValue without pandas."""
-    rows = [_row(call) for call in told]
+def frame(told: Iterable[Wire], arguments: Sequence[Any] | None) -> Any:
+    """The calls of a group as a pandas DataFrame, by their index. Raises BadValue without pandas.
+
+    ``arguments``: the sets of arguments, where they are known; a column each for those by name.
+    """
+    rows = [_arguments(call, arguments) | _row(call) for call in told]
     found = _needed("pandas").DataFrame(rows)
     return found.set_index("index") if rows else found
+
+
+def _arguments(call: Wire, known: Sequence[Any] | None) -> dict[str, Any]:
+    if known is None:
+        return {}
+    given = known[call["index"]]
+    return dict(given) if isinstance(given, Mapping) else {"arguments": given}
 
 
 def _row(call: Wire) -> dict[str, Any]:

@@ -65,6 +65,17 @@ def test_the_calls_of_a_group_are_a_table(client: Client) -> None:
     assert list(table["state"]) == ["succeeded", "succeeded", "failed"]
     assert list(table["data"])[:2] == [0.5, 1.0]
     assert table["error"][2] == "ZeroDivisionError: division by zero"
+    assert list(table["arguments"]) == [2, 1, 0]
+
+
+def test_arguments_by_name_are_columns_of_the_table(client: Client) -> None:
+    sets = [{"rate": 0.1, "depth": 2}, {"rate": 0.2, "depth": 3}]
+    group = client.map(lambda rate, depth: rate * depth, sets).wait(50)
+
+    assert list(group.table()["depth"]) == [2, 3]
+    found = client.job(group.id)
+    assert isinstance(found, GroupHandle)
+    assert "depth" not in found.table()
 
 
 def test_what_is_not_installed_is_named() -> None:
