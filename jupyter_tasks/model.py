@@ -138,6 +138,7 @@ class FunctionSpec(Spec):
     ``task``: what people call it. ``arguments``: by name, the same for every call. ``inputs``: the id
     of uploaded arguments by value. ``calls``: how many sets of arguments there are; None: one plain
     call. ``max_concurrent``: calls at a time (0: as many as there are processors, -1: 128).
+    ``task_limit``: how many jobs of this task may run at a time; None: as many as have room.
     ``isolated``: each call in a process of its own. ``python``: an interpreter's path; None: the
     server's own.
     """
@@ -149,6 +150,7 @@ class FunctionSpec(Spec):
     calls: int | None = None
     max_concurrent: int = 0
     isolated: bool = False
+    task_limit: int | None = None
     python: str | None = None
     cwd: str
     env: Mapping[str, str] = field(default_factory=dict, repr=False)

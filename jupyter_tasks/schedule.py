@@ -6,7 +6,7 @@ Later kinds of waiting (delays, cron, back-off, several queues) find their room 
 from bisect import insort
 from collections.abc import Iterable
 
-from jupyter_tasks.model import Job, State
+from jupyter_tasks.model import FunctionSpec, Job, State
 
 Key = tuple[int, float, int]
 
@@ -14,6 +14,20 @@ Key = tuple[int, float, int]
 def starting_order(job: Job) -> Key:
     """The job's place among the queued: the higher priority first, then who queued first."""
     return (-job.priority, job.queued_at or job.created_at, job.number)
+
+
+def limit_of(job: Job) -> tuple[tuple[str, ...], int] | None:
+    """Which task the job is counted with, and how many jobs of it may run; None: it has no limit.
+
+    A task of a module is one for all owners; one that was registered, or runs a command, is its
+    owner's.
+    """
+    spec = job.spec
+    if not isinstance(spec, FunctionSpec) or spec.task_limit is None:
+        return None
+    load = spec.load
+    owner = job.owner if load.upload or load.name == "run_command" else ""
+    return (owner, spec.task, load.module or load.file or "", load.name), spec.task_limit
 
 
 class Line:

@@ -18,8 +18,13 @@ class Explanation:
     max_running: int
 
 
-def sentence(job: Job, position: int | None, running: int, max_running: int) -> str:
-    """What a person should know about the job's state, with the remedy where there is one."""
+def sentence(
+    job: Job, position: int | None, running: int, max_running: int, reason: str = ""
+) -> str:
+    """What a person should know about the job's state, with the remedy where there is one.
+
+    ``reason``: what it waits for, where that is not a slot.
+    """
     if job.reason == "host_unreachable" and job.cancel_requested_at is not None:
         return (
             f"{job.message} That host is not reached from here. Cancel it once more to give it up."
@@ -28,6 +33,11 @@ def sentence(job: Job, position: int | None, running: int, max_running: int) -> 
         return f"It is being cancelled; its processes have {job.grace_s:g} s to end by themselves."
     match job.state:
         case State.QUEUED:
+            if reason == "task_limit":
+                return (
+                    f"As many jobs of its task run as may at a time ({max_running}); it starts when one "
+                    "of them has ended. `run` starts it at once."
+                )
             if job.queue == DIRECT_QUEUE:
                 return (
                     f"It waits for one of the {max_running} places of the queue `direct`: {running} are "

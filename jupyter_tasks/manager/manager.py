@@ -125,15 +125,15 @@ class Manager:
         job = await self.get(job_id, owner)
         position = await self._store.position(job) if job.state is State.QUEUED else None
         live = self._slots.live.values() if self.is_active else await self._store.live()
-        running, room = self._slots.room_for(job, live)
+        room = self._slots.room_for(job, live)
         return Explanation(
             job=job.id,
             state=job.state,
-            reason=job.reason,
-            message=sentence(job, position, running, room),
+            reason=room.reason if job.state is State.QUEUED else job.reason,
+            message=sentence(job, position, room.taken, room.room, room.reason),
             position=position,
-            running=running,
-            max_running=room,
+            running=room.taken,
+            max_running=room.room,
         )
 
     # -- changing: on the active server only ------------------------------------------------------

@@ -5,12 +5,20 @@ It starts nothing itself: it tells the manager which job to start. What it holds
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jupyter_tasks.errors import StoreUnavailable
 from jupyter_tasks.manager.turns import Patience
-from jupyter_tasks.model import DIRECT_QUEUE, Job
-from jupyter_tasks.schedule import Line
+from jupyter_tasks.model import DIRECT_QUEUE, Job, State
+from jupyter_tasks.schedule import Line, limit_of, starting_order
+
+
+class Room(NamedTuple):
+    """What a queued job waits for: ``reason``, how many have it, and how many may."""
+
+    reason: str
+    taken: int
+    room: int
 
 
 class Head(Protocol):
@@ -32,7 +40,9 @@ class _Lane:
     def clear(self) -> None:
         self.line = Line()
         self.held: set[str] = set()
-        self.entering: set[str] = set()
+        self.entering: dict[str, Job] = {}
+        #: Queued jobs whose tasks run as often as they may.
+        self.held_back: dict[str, Job] = {}
         self.refilling: Line | None = None
 
 
@@ -66,10 +76,13 @@ class Slots:
         """How many of ``max_running`` slots live jobs hold."""
         return len(self._shared.held)
 
-    def room_for(self, job: Job, live: Iterable[Job]) -> tuple[int, int]:
-        """How many of the live jobs stand in the job's way, and how many may."""
+    def room_for(self, job: Job, live: Iterable[Job]) -> Room:
+        """What the job waits for, of these live jobs."""
+        jobs = list(live)
+        if (limit := limit_of(job)) is not None and (count := _count(limit[0], jobs)) >= limit[1]:
+            return Room("task_limit", count, limit[1])
         lane = self._lane_of(job) or self._shared
-        return sum(self._lane_of(one) is lane for one in live), lane.room
+        return Room(job.reason, sum(self._lane_of(one) is lane for one in jobs), lane.room)
 
     def open(self, live: Iterable[Job]) -> None:
         """Begin with the jobs that hold slots; the lines are read when they are needed."""
@@ -95,6 +108,7 @@ class Slots:
             self.live.pop(job.id, None)
         own = self._lane_of(job)
         for lane in (self._shared, self._direct):
+            lane.held_back.pop(job.id, None)
             if lane is not own:
                 lane.line.remove(job.id)  # a waiting job may have been put into another queue
             elif job.is_live:
@@ -103,12 +117,15 @@ class Slots:
                 lane.held.discard(job.id)
         if own is not None:
             own.line.update(job)
+        if not job.is_live and job.state is not State.QUEUED:
+            self._let_one_on(job)
 
     def remove(self, job_id: str) -> None:
         """Take note that the job is no more."""
         self.live.pop(job_id, None)
         for lane in (self._shared, self._direct):
             lane.held.discard(job_id)
+            lane.held_back.pop(job_id, None)
             lane.line.remove(job_id)
 
     @contextmanager
@@ -143,11 +160,33 @@ class Slots:
             job = lane.line.pop()
             if job is None:
                 return
-            lane.entering.add(job.id)
+            if self._is_at_its_limit(job):
+                lane.held_back[job.id] = job
+                continue
+            lane.entering[job.id] = job
             self._spawn(self._enter(job, lane.line, lane.entering))
 
+    def _is_at_its_limit(self, job: Job) -> bool:
+        limit = limit_of(job)
+        if limit is None:
+            return False
+        entering = {**self._shared.entering, **self._direct.entering}
+        return _count(limit[0], {**entering, **self.live}.values()) >= limit[1]
+
+    def _let_one_on(self, job: Job) -> None:
+        """One of a limited task has gone: the first that was held back for it stands in line again."""
+        limit = limit_of(job)
+        if limit is None:
+            return
+        for lane in (self._shared, self._direct):
+            waiting = [one for one in lane.held_back.values() if _is_of(one, limit[0])]
+            if waiting:
+                first = min(waiting, key=starting_order)
+                del lane.held_back[first.id]
+                lane.line.update(first)
+
     def _free(self, lane: _Lane) -> int:
-        held = lane.held | lane.entering if lane.entering else lane.held
+        held = lane.held | lane.entering.keys() if lane.entering else lane.held
         if not self._leaving:
             return lane.room - len(held)
         leaving = {
@@ -162,26 +201,38 @@ class Slots:
             return None
         return self._direct if job.queue == DIRECT_QUEUE else self._shared
 
-    async def _enter(self, job: Job, line: Line, entering: set[str]) -> None:
-        """Line and set are those of the time when it was sent: they may be closed meanwhile."""
+    async def _enter(self, job: Job, line: Line, entering: dict[str, Job]) -> None:
+        """Line and dict are those of the time when it was sent: they may be closed meanwhile."""
         try:
             await self._give(job)
         except StoreUnavailable as error:
             await self._patience.after("start job", error, job.id)
             line.update(job)
         finally:
-            entering.discard(job.id)
+            entering.pop(job.id, None)
+        if job.id not in self.live:
+            self._let_one_on(job)
         self.fill()
 
     async def _refill(self, lane: _Lane, line: Line) -> None:
         try:
-            head = await self._head(limit=line.limit, direct=lane.is_direct)
-            known = self.live.keys() | lane.entering
+            limit = line.limit + len(lane.held_back)
+            head = await self._head(limit=limit, direct=lane.is_direct)
+            known = self.live.keys() | lane.entering.keys() | lane.held_back.keys()
             waiting = [job for job in head if job.id not in known and job.spec.holds_slot]
-            line.refill(waiting, is_whole=len(head) < line.limit)
+            line.refill(waiting, is_whole=len(head) < limit)
         except StoreUnavailable as error:
             await self._patience.after("read the queue", error)
         finally:
             if lane.refilling is line:
                 lane.refilling = None
         self.fill()
+
+
+def _count(task: tuple[str, ...], jobs: Iterable[Job]) -> int:
+    return sum(_is_of(job, task) for job in jobs)
+
+
+def _is_of(job: Job, task: tuple[str, ...]) -> bool:
+    limit = limit_of(job)
+    return limit is not None and limit[0] == task

@@ -86,6 +86,7 @@ class FunctionSpecAnswer(Answer, tag_field="kind", tag="function"):
     calls: int | None
     max_concurrent: int
     isolated: bool
+    task_limit: int | None
     python: str | None
     cwd: str
     env: dict[str, str]
@@ -469,6 +470,7 @@ def _from_function(spec: FunctionSpec, env: dict[str, str]) -> FunctionSpecAnswe
         calls=spec.calls,
         max_concurrent=spec.max_concurrent,
         isolated=spec.isolated,
+        task_limit=spec.task_limit,
         python=spec.python,
         cwd=spec.cwd,
         env=env,

@@ -137,6 +137,7 @@ class FunctionSpecMessage(Message, tag_field="kind", tag="function"):
     calls: Annotated[int, Meta(ge=1, le=MAX_CALLS)] | None = None
     max_concurrent: MaxConcurrent = 0
     isolated: bool = False
+    task_limit: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     python: Path | None = None
     cwd: Path | None = None
     env: dict[str, str] = {}
@@ -261,6 +262,7 @@ def _to_function(message: FunctionSpecMessage, cwd: str, env: Mapping[str, str])
         calls=message.calls,
         max_concurrent=message.max_concurrent,
         isolated=message.isolated,
+        task_limit=message.task_limit,
         python=message.python,
         cwd=cwd,
         env=env,

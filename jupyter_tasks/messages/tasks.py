@@ -248,7 +248,9 @@ def to_job_request(
     if group is not None:
         place |= {"inputs": group.inputs, "calls": group.calls}
         place |= {"max_concurrent": request.max_concurrent, "isolated": request.isolated}
-    spec = FunctionSpecMessage(load=load, task=one.name, arguments=arguments, **place)
+    spec = FunctionSpecMessage(
+        load=load, task=one.name, arguments=arguments, task_limit=one.max_concurrent, **place
+    )
     return JobRequest(spec=spec, **options)
 
 

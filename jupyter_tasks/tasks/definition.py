@@ -10,6 +10,7 @@ from jupyter_tasks.fields import Field, checked_field
 
 Source = Literal["module", "entry_point", "value", "command"]
 MAX_FIELDS: Final = 100
+MAX_CONCURRENT: Final = 1_000_000
 _MAX_WORDS: Final = 4000
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -57,9 +58,10 @@ def checked(one: Definition) -> Definition:
     for name in ("description", "dangerous"):
         if len(getattr(one, name)) > _MAX_WORDS:
             raise BadTask(f"`{name}` must have at most {_MAX_WORDS} characters.", field=name)
-    if one.max_concurrent is not None and one.max_concurrent < 1:
+    if one.max_concurrent is not None and not 1 <= one.max_concurrent <= MAX_CONCURRENT:
         raise BadTask(
-            f"`max_concurrent` must be at least 1, not {one.max_concurrent}.",
+            f"`max_concurrent` must be at least 1 and at most {MAX_CONCURRENT}, not "
+            f"{one.max_concurrent}.",
             field="max_concurrent",
         )
     return replace(

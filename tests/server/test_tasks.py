@@ -67,6 +67,10 @@ class Wait(Task):
     def abort(self):
         self.file.write_text("aborted")
 
+@task(max_concurrent=1)
+class WaitAlone(Wait):
+    pass
+
 @task
 class Count(Task):
     def initialize(self, to: int):
@@ -309,6 +313,39 @@ def test_runs_go_on_beside_what_fills_all_slots_and_have_a_bound_of_their_own(
     for job in (*slow, *direct):
         ask(server, "POST", f"jobs/{job['id']}/cancel")
         ended(server, job["id"])
+
+
+def test_no_more_jobs_of_a_task_run_than_it_says(server: LiveServer, tmp_path: Path) -> None:
+    def waiting(n: int) -> dict[str, Any]:
+        return {"arguments": {"file": str(tmp_path / f"{n}")}}
+
+    jobs = [ask(server, "POST", "tasks/WaitAlone/jobs", waiting(n))[1]["id"] for n in range(3)]
+    eventually((tmp_path / "0.begun").exists, what="the first job runs")
+    # The slot beside it is free, and given to others.
+    assert run(server, "add", a=1)["result"]["data"] == 2
+    told = ask(server, "GET", f"jobs/{jobs[1]}/explain")[1]
+    assert (told["state"], told["reason"], told["max_running"]) == ("queued", "task_limit", 1)
+    assert "As many jobs of its task run as may" in told["message"]
+    ask(server, "POST", f"jobs/{jobs[1]}/cancel")
+    ask(server, "POST", f"jobs/{jobs[0]}/cancel")
+    eventually((tmp_path / "2.begun").exists, what="the third job runs")
+    assert not (tmp_path / "1.begun").exists()
+    ask(server, "POST", f"jobs/{jobs[2]}/cancel")
+    ended(server, jobs[2])
+
+
+def test_many_that_wait_for_their_task_keep_nobody_else_from_starting(server: LiveServer) -> None:
+    spec = {"load": {"module": "signal", "name": "pause"}, "task": "still", "task_limit": 1}
+    status, told = ask(server, "POST", "jobs", [{"spec": spec, "tags": ["still"]}] * 600)
+    assert status == 201, told
+    other = ask(server, "POST", "jobs", {"spec": {"command": "true"}})[1]
+    first = ended(server, other["id"])
+    assert first["job"]["state"] == "succeeded"
+    query = "jobs?tag=still&state=running&state=starting&limit=9"
+    assert len(ask(server, "GET", query)[1]["jobs"]) == 1
+    ask(server, "POST", "jobs/cancel", {"filter": {"tag": "still"}})
+    for job in told["jobs"][::599]:
+        assert ended(server, job["id"])["job"]["state"] == "cancelled"
 
 
 # -- registered while it runs --------------------------------------------------------------------
