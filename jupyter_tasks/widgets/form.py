@@ -10,7 +10,7 @@ from ipywidgets import HTML, Checkbox, Dropdown, SelectMultiple, Text, Textarea,
 from jupyter_tasks import views, words
 from jupyter_tasks.client import Client
 from jupyter_tasks.client.calls import Wire
-from jupyter_tasks.errors import BadFields
+from jupyter_tasks.errors import BadFields, NotConfirmed
 from jupyter_tasks.fields import Field, parse_texts, to_texts
 from jupyter_tasks.widgets import parts
 from jupyter_tasks.widgets.job import JobWidget
@@ -45,6 +45,7 @@ class TaskForm(Shown):
         self._place = VBox()
         self.job: Any = None
         run = parts.button("Run", f"Run {self._task['name']} as a job", self._run)
+        run.layout.align_self = "flex-start"  # as wide as its word
         danger = [HTML(_danger(self._task)), self._danger] if self._task["dangerous"] else []
         inputs = [one.box for one in self._inputs.values()]
         super().__init__([HTML(_head(self._task)), *inputs, *danger, run, self._place])
@@ -63,6 +64,8 @@ class TaskForm(Shown):
         self.ask(self._submit)
 
     def _submit(self) -> None:
+        if self._task["dangerous"] and not self._danger.value:
+            raise NotConfirmed(f"Tick \u201c{self._danger.description}\u201d first.")
         texts = [pair for one in self._inputs.values() for pair in one.texts()]
         try:
             arguments = parse_texts(self._fields, texts)
@@ -75,6 +78,7 @@ class TaskForm(Shown):
         for former in self._shown:
             former.close()
         self._shown = [JobWidget(self.job)]
+        self._shown[0].hush()
         self._place.children = self._shown
 
     def _tell(self, bad: Mapping[str, str]) -> None:

@@ -36,6 +36,10 @@ class Shown(VBox):  # type: ignore[misc]
         self._hint = HTML(f'<span style="opacity: 0.7">{escape(heard())}</span>' if heard() else "")
         super().__init__([*parts, self.note, self._hint])
 
+    def hush(self) -> None:
+        """Leave out how presses are heard: what this one stands in says so."""
+        self._hint.value = ""
+
     def ask(self, what: Callable[[], object]) -> None:
         """Do what a press asks for; what is wrong stands below."""
         try:

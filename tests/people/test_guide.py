@@ -75,6 +75,17 @@ def test_whole_notebooks(server: LiveServer) -> None:
     assert (folder / "reports" / "growth.ipynb").read_bytes() == before
 
 
+def test_tasks_and_forms(server: LiveServer, tmp_path: Path) -> None:
+    text = printed(executed(server, "04-tasks-and-forms.ipynb", tmp_path))
+    assert "26.0 from job a long walk" in text
+    assert "steps  `steps` must be at least 1, not 0." in text
+    assert "Walk at random (walk): steps: int, on: str, seed: int" in text
+    assert "Form for the task walk" in text
+    assert "/etc/passwd" in text
+    assert "The task 'forget' is dangerous: forgets all that was walked." in text
+    assert "Nobody has walked.\n[]" in text
+
+
 def test_surviving_a_restart(server: LiveServer, tmp_path: Path) -> None:
     text = printed(executed(server, "06-surviving-a-restart.ipynb", tmp_path))
     assert "The server has gone. The job goes on: True" in text

@@ -263,7 +263,7 @@ def test_a_dangerous_task_runs_only_where_its_danger_was_ticked(kernel: Notebook
     press_run(kernel)
 
     assert "may lock tables" in kernel.text("print(f._danger.description)")
-    assert "is dangerous" in kernel.text("print(f.note.value)")
+    assert "Tick “I mean it: may lock tables” first." in kernel.text("print(f.note.value)")
     assert kernel.text("print(f.job)") == "None\n"
 
 
