@@ -349,15 +349,19 @@ class KernelRunner:
         """Keep what a kernel says beside its job's output: it counts should the kernel die."""
         self._last_words = (self._last_words + words)[-_LAST_WORDS_BYTES:]
 
-    def _show(self, kind: str, output_type: str, message: Received) -> Message:
-        """Keep an output as nbformat has it, under its display id where it has one."""
+    def _show(self, kind: str, output_type: str, message: Received) -> tuple[Message, int]:
+        """Keep an output as nbformat has it, under its display id where it has one.
+
+        Returns it, and how many bytes it has.
+        """
         content = message.content
         display_id = (content.get("transient") or {}).get("display_id")
         output: Message = {"output_type": output_type}
         output |= {name: value for name, value in content.items() if name != "transient"}
         fields = {} if display_id is None else {"display_id": str(display_id)}
-        self._stage.record(kind, json.dumps(output).encode(), **fields)
-        return output
+        encoded = json.dumps(output).encode()
+        self._stage.record(kind, encoded, **fields)
+        return output, len(encoded)
 
     def _give_up_idle(self) -> None:
         self._is_idle = True

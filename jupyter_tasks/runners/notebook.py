@@ -9,6 +9,7 @@ from jupyter_tasks.runners.base import CannotStart, Message, Stage, Started, Tim
 from jupyter_tasks.runners.document import Cell, Document, stamp, tags_of
 from jupyter_tasks.runners.endings import code_end, is_success, raised
 from jupyter_tasks.runners.kernel import KernelRunner
+from jupyter_tasks.runners.widgets import WidgetStates
 from jupyter_tasks.runners.wire import Received
 
 #: While a cell prints, the file is written so often.
@@ -38,6 +39,7 @@ class NotebookRunner(KernelRunner):
         self._document: Document
         self._file: OutputFile
         self._of_request: dict[str, Cell] = {}
+        self._widgets = WidgetStates()
         self._cell: Cell | None = None
         self._is_running = False
         self._is_stopping = False
@@ -59,7 +61,9 @@ class NotebookRunner(KernelRunner):
             max_bytes=int(self._spec.get("max_output_bytes") or _KEEP_BYTES),
         )
         self._tell_about_us(told[attempt.MARK])
-        self._file = OutputFile(self._document, self._spec, self._stage, 0o666 & ~umask)
+        self._file = OutputFile(
+            self._document, self._widgets, self._spec, self._stage, 0o666 & ~umask
+        )
         self._file.begin()
         try:
             return super().start(told, umask)
@@ -156,7 +160,10 @@ class NotebookRunner(KernelRunner):
 
     def _published(self, message: Received) -> None:
         super()._published(message)
-        if message.kind == "status":
+        if message.kind in ("comm_open", "comm_msg"):
+            if self._widgets.heard(message.content, message.buffers):
+                self._file.changed()
+        elif message.kind == "status":
             self._stamp(message, f"iopub.status.{message.content.get('execution_state')}")
         elif message.kind == "execute_input":
             self._stamp(message, "iopub.execute_input")
@@ -182,18 +189,17 @@ class NotebookRunner(KernelRunner):
             self._document.print(cell, kind, text)
             self._file.changed()
 
-    def _show(self, kind: str, output_type: str, message: Received) -> Message:
-        output = super()._show(kind, output_type, message)
+    def _show(self, kind: str, output_type: str, message: Received) -> tuple[Message, int]:
+        output, size = super()._show(kind, output_type, message)
         cell = self._cell_of(message)
         display_id = (message.content.get("transient") or {}).get("display_id")
         if kind == "update":
             self._document.update(str(display_id), output)
         elif cell is not None:
-            size = len(json.dumps(output))
             shown = None if display_id is None else str(display_id)
             self._document.show(cell, output, size, shown)
         self._file.changed()
-        return output
+        return output, size
 
     def _clear(self, message: Received) -> None:
         super()._clear(message)
@@ -251,6 +257,7 @@ class NotebookRunner(KernelRunner):
             "message": "",
             "started_at": stamp(),
         }
+        metadata.pop("widgets", None)
         kernel = self._kernel
         if (metadata.get("kernelspec") or {}).get("name") != kernel["name"]:
             metadata.pop("language_info", None)  # that of another kernel
@@ -264,9 +271,12 @@ class NotebookRunner(KernelRunner):
 class OutputFile:
     """Where the document is written, and how often."""
 
-    def __init__(self, document: Document, spec: Message, stage: Stage, mode: int) -> None:
+    def __init__(
+        self, document: Document, widgets: WidgetStates, spec: Message, stage: Stage, mode: int
+    ) -> None:
         """Write nothing yet. ``mode``: of the file."""
         self._document = document
+        self._widgets = widgets
         self._path = str(spec["output_path"])
         job = stage.directory.rstrip("/").split("/")[-2]
         self._part = f".{job}.ipynb.part"
@@ -326,6 +336,7 @@ class OutputFile:
 
     def _write(self, *, is_last: bool) -> str:
         begun_at = time.monotonic()
+        self._document.metadata.update(self._widgets.metadata())
         try:
             self._document.write(self._path, self._part, self._mode, is_last=is_last)
         except OSError as error:

@@ -26,6 +26,7 @@ class Received(NamedTuple):
     parent: str
     content: Message
     metadata: Message
+    buffers: Sequence[bytes] = ()
 
 
 class Session:
@@ -56,12 +57,15 @@ class Session:
         try:
             start = frames.index(_DELIMITER) + 1
             signature, *parts = frames[start : start + _PARTS]
+            buffers = frames[start + _PARTS :]
             if len(parts) != _PARTS - 1 or not hmac.compare_digest(signature, self._sign(parts)):
                 return None
             header, parent, metadata, content = map(_loaded, parts)
             if not isinstance(content, dict):
                 return None
-            return Received(header["msg_type"], parent.get("msg_id", ""), content, metadata)
+            return Received(
+                header["msg_type"], parent.get("msg_id", ""), content, metadata, buffers
+            )
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return None
 

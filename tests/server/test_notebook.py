@@ -464,3 +464,19 @@ def test_a_waiting_job_takes_other_parameters(server: LiveServer, folder: Path) 
     for blocker in blockers:
         server.ask("POST", f"tasks/api/jobs/{blocker['id']}/cancel")
     assert text_in(output_of(server, until(server, job["id"])).cells[1]) == "2\n"
+
+
+def test_the_state_of_widgets_is_kept(server: LiveServer, folder: Path) -> None:
+    make = "import ipywidgets\nslider = ipywidgets.IntSlider(3)\nslider"
+    image = "ipywidgets.Image(value=b'bytes')"
+    written(server, f"{folder.name}/n.ipynb", make, "slider.value = 7", image)
+    notebook = output_of(server, ran(server, f"{folder.name}/n.ipynb"))
+    states = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    shown = [
+        notebook.cells[n].outputs[0].data["application/vnd.jupyter.widget-view+json"]
+        for n in (0, 2)
+    ]
+    slider, picture = (states[one["model_id"]] for one in shown)
+    assert (slider["model_name"], slider["state"]["value"]) == ("IntSliderModel", 7)
+    [buffer] = picture["buffers"]
+    assert (buffer["path"], buffer["data"]) == (["value"], "Ynl0ZXM=")
