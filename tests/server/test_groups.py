@@ -210,6 +210,24 @@ def test_a_cancelled_group_keeps_what_is_done(client: Client, tmp_path: Path) ->
     assert called(tmp_path) == {0: 1, 1: 1, 2: 1, 3: 2, 4: 2, **dict.fromkeys(range(5, 10), 1)}
 
 
+def test_a_call_that_ends_in_its_own_time_is_the_last_of_a_cancelled_group(
+    client: Client, tmp_path: Path
+) -> None:
+    @by_value
+    def stubborn(number: int, folder: Path = tmp_path) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        group = os.getppid()
+        with open(folder / "called", "a") as file:
+            file.write(f"{number}\n")
+        while os.getppid() == group:
+            os.sched_yield()  # nothing tells of a parent's end
+
+    job = client.map(stubborn, range(20), max_concurrent=1)
+    eventually(lambda: called(tmp_path))
+    assert job.cancel().wait(WITHIN_S).state == "cancelled"
+    assert called(tmp_path) == {0: 1}
+
+
 def test_a_worker_that_is_killed_fails_the_one_call_that_it_made(
     client: Client, tmp_path: Path
 ) -> None:
