@@ -13,6 +13,8 @@ MAX_FIELDS: Final = 100
 MAX_CONCURRENT: Final = 1_000_000
 _MAX_WORDS: Final = 4000
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+#: Routes beside those of tasks (``POST tasks/refresh``): a task of that name could not be reached.
+_TAKEN: Final = frozenset({"refresh"})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -42,7 +44,7 @@ class Definition:
 
 def is_name(text: str) -> bool:
     """Whether a task can be called so."""
-    return bool(_NAME.fullmatch(text))
+    return bool(_NAME.fullmatch(text)) and text not in _TAKEN
 
 
 def checked(one: Definition) -> Definition:
@@ -50,7 +52,7 @@ def checked(one: Definition) -> Definition:
     if not is_name(one.name):
         raise BadTask(
             f"A task cannot be called {shortened(one.name)!r}; a name has at most 100 letters, digits "
-            "and the signs _ . -, and begins with a letter.",
+            "and the signs _ . -, begins with a letter, and is not refresh.",
             field="name",
         )
     for name in ("title", "category", "icon", *("tags" for _ in one.tags)):

@@ -449,6 +449,7 @@ def test_what_a_module_has_cannot_be_removed_here(server: LiveServer) -> None:
     [
         ({"name": "../up"}, "cannot be called '../up'"),
         ({"name": ".hidden"}, "cannot be called '.hidden'"),
+        ({"name": "refresh"}, "cannot be called 'refresh'"),
         ({"command": None}, "`command` or `upload` must say"),
         ({"upload": "0" * 32}, "one of them alone"),
         ({"command": ["{wrong}"]}, "there is no such field"),
