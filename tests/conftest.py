@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from jupyter_tasks.client import Client
+from tests.live_server import LiveServer
 from tests.needed import missing
 from tests.stream_client import Pipe
 
@@ -27,6 +29,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+
+@pytest.fixture
+def client(server: LiveServer) -> Iterator[Client]:
+    """A client of the server that the test's file or folder has."""
+    with Client(server.url, server.token) as client:
+        yield client
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from posixpath import normpath
 from typing import Any, Final, Literal, TypedDict
 from urllib.parse import quote
 
-from jupyter_tasks.client.connection import Session, ask, ask_once, locate, open_stream
+from jupyter_tasks.client.connection import Session, ask, ask_once, locate, open_stream, remove
 from jupyter_tasks.client.core import Broken, Emit, Flow, Params, Read, Request, Stream, decoded
 from jupyter_tasks.errors import BadMessage, NoServer, NoSuchThing, StaleVersion
 from jupyter_tasks.model import ENDED, WAITING, OnLost, State
@@ -280,17 +280,7 @@ def edit(session: Session, job_id: str, changes: Wire) -> Flow[Wire]:
 
 def delete(session: Session, job_id: str) -> Flow[None]:
     """Delete an ended job with its output; gone already is as good where the answer was lost."""
-    request, was_lost = Request(method="DELETE", path=_path(job_id)), False
-    while True:
-        try:
-            outcome = yield from ask_once(session, request)
-        except NoSuchThing:
-            if was_lost:
-                return
-            raise
-        if not isinstance(outcome, Broken):
-            return
-        was_lost = True
+    yield from remove(session, _path(job_id))
 
 
 def change_all(

@@ -25,7 +25,7 @@ from jupyter_tasks.client.core import (
     is_ours,
     is_passing,
 )
-from jupyter_tasks.errors import NoServer, ServerError
+from jupyter_tasks.errors import NoServer, NoSuchThing, ServerError
 
 STATUS: Final = Request(method="GET", path="status", quiet_s=10.0)
 #: How long a server that has gone is waited for.
@@ -76,6 +76,21 @@ def open_stream(session: Session, request: Request) -> Flow[Reply]:
     outcome = yield from _tried(session, request, Open, may_repeat=True)
     assert isinstance(outcome, Reply)
     return outcome
+
+
+def remove(session: Session, path: str) -> Flow[None]:
+    """Send a DELETE until it is answered; raises NoSuchThing where there was nothing before, either."""
+    request, was_lost = Request(method="DELETE", path=path), False
+    while True:
+        try:
+            outcome = yield from ask_once(session, request)
+        except NoSuchThing:
+            if was_lost:
+                return
+            raise
+        if not isinstance(outcome, Broken):
+            return
+        was_lost = True
 
 
 def locate(session: Session) -> Flow[Server]:

@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 from jupyter_tasks.client import calls, carrying, streams
 from jupyter_tasks.client.calls import JobOptions, Wire
-from jupyter_tasks.client.connection import Session, ask, ask_once
-from jupyter_tasks.client.core import Broken, Flow, Request, decoded
+from jupyter_tasks.client.connection import Session, ask, ask_once, remove
+from jupyter_tasks.client.core import Broken, Flow, decoded
 from jupyter_tasks.client.groups import async_handle, handle
 from jupyter_tasks.client.handles import AsyncJobHandle, JobHandle
 from jupyter_tasks.client.shells import AsyncShell, Shell
 from jupyter_tasks.client.signatures import spelled_out
-from jupyter_tasks.errors import BadMessage, CallFailed, NameTaken, NoSuchThing
+from jupyter_tasks.errors import BadMessage, CallFailed, NameTaken
 from jupyter_tasks.tasks import CommandTask, definition_of
 
 #: The longest that a server waits in one request (``messages.tasks.MAX_WAIT_S``).
@@ -66,17 +66,7 @@ def register(session: Session, body: Wire, file: str | None) -> Flow[Wire]:
 
 def unregister(session: Session, name: str) -> Flow[None]:
     """Remove the task; gone already is as good where the answer was lost."""
-    request, was_lost = Request(method="DELETE", path=of_task(name)), False
-    while True:
-        try:
-            outcome = yield from ask_once(session, request)
-        except NoSuchThing:
-            if was_lost:
-                return
-            raise
-        if not isinstance(outcome, Broken):
-            return
-        was_lost = True
+    yield from remove(session, of_task(name))
 
 
 def start(

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import msgspec
 from tornado.ioloop import IOLoop
 
 from jupyter_tasks import attempt, inputs, posix
+from jupyter_tasks.background import Background
 from jupyter_tasks.contracts import Listener, Verdict
 from jupyter_tasks.errors import Conflict
 from jupyter_tasks.executors import verdict, writing
@@ -100,7 +101,7 @@ class LocalExecutor:
         self._prepared: dict[str, tuple[Job, asyncio.Future[Message | None]]] = {}
         self._by_channel: dict[Channel, _Hold] = {}
         self._has_launched = False
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background(log)
 
     # -- contracts.Executor ---------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class LocalExecutor:
         """End the attempt's tree; the supervisor does it, by its ladder."""
         if at_once:
             self._tell(job, {"do": "kill", "reason": reason})
-            self._spawn(self._see_to_end(job))
+            self._background.spawn(self._see_to_end(job))
         else:
             grace: Message = {"grace_s": job.grace_s, "unless_stopping": True}
             self._tell(job, {"do": "cancel", "reason": reason, **grace})
@@ -185,9 +186,7 @@ class LocalExecutor:
 
     async def close(self) -> None:
         """Close every channel: idle supervisors leave, busy ones go on without us."""
-        for task in tuple(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._background.close()
         for channel in self._by_channel:
             channel.close()
         for hold in self._holds.values():
@@ -240,7 +239,7 @@ class LocalExecutor:
         if hold is not None and hold.channel is not None and hold.channel.is_open:
             hold.channel.send(message)
         else:
-            self._spawn(self._reach(job, message))
+            self._background.spawn(self._reach(job, message))
 
     async def _reach(self, job: Job, message: Message) -> None:
         """Tell a supervisor that we have no channel to; where there is none, say what is true."""
@@ -281,7 +280,7 @@ class LocalExecutor:
                 self._happened(hold, Ended(end=verdict.end_from(end)))
             case {"say": "fenced"}:
                 self._release(hold)
-                self._spawn(self._look(hold.job))
+                self._background.spawn(self._look(hold.job))
             case {"say": "progress", "progress": progress}:
                 self._progressed(hold, progress)
             case {"say": "state"}:
@@ -328,7 +327,7 @@ class LocalExecutor:
             return
         hold.channel = None
         if hold.pidfd is None:
-            self._spawn(self._look(hold.job))
+            self._background.spawn(self._look(hold.job))
 
     async def _look(self, job: Job) -> None:
         """The connection is gone: judge the attempt by its directory."""
@@ -422,7 +421,7 @@ class LocalExecutor:
             pidfd = os.pidfd_open(claim.pid)
         except (OSError, AttributeError) as error:
             self._log.debug("Cannot watch the supervisor of job %s: %s", hold.job.id, error)
-            self._spawn(self._look_later(hold))
+            self._background.spawn(self._look_later(hold))
             return
         hold.pidfd = pidfd
         IOLoop.current().add_handler(pidfd, lambda *_: self._died(hold), IOLoop.READ)
@@ -436,7 +435,7 @@ class LocalExecutor:
     def _died(self, hold: _Hold) -> None:
         self._unwatch(hold)
         if hold.channel is None or not hold.channel.is_open:
-            self._spawn(self._look(hold.job))
+            self._background.spawn(self._look(hold.job))
 
     def _unwatch(self, hold: _Hold) -> None:
         if hold.pidfd is not None:
@@ -454,7 +453,7 @@ class LocalExecutor:
     async def _supervisor(self, kind: str, kernel: Message | None, *, new: bool) -> Channel:
         if not self._has_launched:
             self._has_launched = True
-            self._spawn(self._in_thread(remove_abandoned, self._runtime_dir))
+            self._background.spawn(self._in_thread(remove_abandoned, self._runtime_dir))
         return await self._pool.take(kind, new=new, kernel=kernel)
 
     def _happened(self, hold: _Hold, event: Event) -> None:
@@ -470,16 +469,6 @@ class LocalExecutor:
 
     async def _in_thread(self, work: Callable[..., _T], *args: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._background.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("Failed in the background", exc_info=error)
 
 
 def _look_at(writing: asyncio.Future[Message | None]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from jupyter_tasks import attempt
+from jupyter_tasks.background import Background
 from jupyter_tasks.contracts import Listener, Verdict
 from jupyter_tasks.errors import Conflict, ExecutorUnavailable, NoSpace, TooLarge
 from jupyter_tasks.executors.ledger import Ledger
@@ -75,7 +76,7 @@ class ReportedExecutor:
         self._listener: Listener
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="tasks-reports")
         self._holds: dict[str, _Hold] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background(log)
 
     # -- contracts.Executor ---------------------------------------------------------------------
 
@@ -133,9 +134,9 @@ class ReportedExecutor:
         """Give the program its grace period to hear of it; then it is over without its word."""
         hold = self._hold_of(job)
         if hold is None:
-            self._spawn(self._tell_verdict(job))
+            self._background.spawn(self._tell_verdict(job))
         elif at_once or not job.grace_s:
-            self._spawn(self._give_up(hold, "cancel", reason))
+            self._background.spawn(self._give_up(hold, "cancel", reason))
         elif "grace" not in hold.timers:
             self._later(hold, "grace", job.grace_s, lambda: self._give_up(hold, "cancel", reason))
 
@@ -157,9 +158,7 @@ class ReportedExecutor:
 
     async def close(self) -> None:
         """Let go of everything; who reports finds another server, or this one again."""
-        for task in tuple(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._background.close()
         for hold in tuple(self._holds.values()):
             self._let_go(hold)
         self._threads.shutdown(wait=True)
@@ -339,22 +338,12 @@ class ReportedExecutor:
     ) -> None:
         def fire() -> None:
             hold.timers.pop(name, None)
-            self._spawn(then())
+            self._background.spawn(then())
 
         hold.timers[name] = asyncio.get_running_loop().call_later(wait_s, fire)
 
     async def _in_thread(self, work: Callable[..., _T], *args: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._background.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("Failed in the background", exc_info=error)
 
 
 def _spec(job: Job) -> ExternalSpec:

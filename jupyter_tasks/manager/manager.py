@@ -8,12 +8,12 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from jupyter_tasks import lifecycle as lc
+from jupyter_tasks.background import Background
 from jupyter_tasks.contracts import Executor, Reader, Store
 from jupyter_tasks.errors import (
     CallerError,
@@ -75,20 +75,20 @@ class Manager:
         self._settling: dict[tuple[str, int], tuple[asyncio.TimerHandle, lc.Claimed]] = {}
         self._turns = Turns()
         self._patience = Patience(log)
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background(log)
         self._slots = Slots(
             max_running,
             max_direct=max_direct,
             head=store.head,
             give=self._give_slot,
-            spawn=self._spawn,
+            spawn=self._background.spawn,
             patience=self._patience,
         )
         self._outside = Outside(
-            store, give=self._give_slot, spawn=self._spawn, patience=self._patience
+            store, give=self._give_slot, spawn=self._background.spawn, patience=self._patience
         )
         self._tidying = Tidying(
-            store, keep_events=keep_events, spawn=self._spawn, clock=clock, log=log
+            store, keep_events=keep_events, spawn=self._background.spawn, clock=clock, log=log
         )
         executor.listen(self)
 
@@ -226,10 +226,10 @@ class Manager:
         self.is_active = True
         self.activated.set()
         for job in live:
-            self._spawn(self._recover(job))
-        self._spawn(self._tidying.finish_deletions(self.feed.seq, self._executor.forget))
+            self._background.spawn(self._recover(job))
+        self._background.spawn(self._tidying.finish_deletions(self.feed.seq, self._executor.forget))
         self._slots.fill()
-        self._spawn(self._outside.start_all())
+        self._background.spawn(self._outside.start_all())
 
     def step_down(self) -> None:
         """Another server decides from now on; what was held in memory is no longer the truth."""
@@ -260,9 +260,7 @@ class Manager:
         """Stop deciding and let go; attempts go on."""
         self.is_active = False
         self._slots.close()
-        for task in tuple(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._background.close()
         await self._executor.close()
 
     # -- what the executor tells -------------------------------------------------------------------
@@ -276,7 +274,7 @@ class Manager:
             return
         is_over = isinstance(event, lc.Ended | lc.Vanished)
         self._claim_has_settled(job_id, attempt, is_over=is_over)
-        self._spawn(self._take_news(job_id, attempt, event))
+        self._background.spawn(self._take_news(job_id, attempt, event))
 
     def _settle_claim(self, job_id: str, attempt: int, event: lc.Claimed) -> None:
         """Book a start a few milliseconds late: where its end comes at once, the end says all.
@@ -293,7 +291,7 @@ class Manager:
             return
         timer.cancel()
         if self.is_active and not is_over:
-            self._spawn(self._take_news(job_id, attempt, event))
+            self._background.spawn(self._take_news(job_id, attempt, event))
 
     def progressed(self, job_id: str, attempt: int, progress: Progress) -> None:
         """Take progress of an attempt (contracts.Listener)."""
@@ -415,7 +413,7 @@ class Manager:
             case lc.Start():
                 await self._start(job)
             case lc.Fence():
-                self._spawn(self._fence(job))
+                self._background.spawn(self._fence(job))
             case lc.Stop():
                 self._executor.stop(job, effect.reason, at_once=effect.at_once)
             case lc.Suspend():
@@ -428,7 +426,7 @@ class Manager:
             await self._executor.start(job)
         except OSError as error:
             if error.errno in _SHORTAGES:
-                self._spawn(self._start_again(job, error))
+                self._background.spawn(self._start_again(job, error))
                 return
             self._log.exception("Failed to start job %s attempt %d", job.id, job.attempt)
             words = f"The attempt could not be started: {error.strerror or error}."
@@ -478,17 +476,6 @@ class Manager:
     def _must_be_active(self) -> None:
         if not self.is_active:
             raise NoActiveManager
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it in the background; a bug there is logged, never lost."""
-        task = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._background.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("Failed in the background", exc_info=error)
 
     @contextmanager
     def _stepping_down(self) -> Iterator[None]:

@@ -58,10 +58,9 @@ JobId = Annotated[str, Meta(min_length=1, max_length=100)]
 Number = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 
-class JobRequest(Message):
-    """What somebody wants to have run."""
+class JobOptions(Message, kw_only=True):
+    """What can be said of any job, whatever it runs."""
 
-    spec: SpecMessage
     name: Name | None = None
     tags: Tags = []
     queue: Queue = DEFAULT_QUEUE
@@ -71,6 +70,12 @@ class JobRequest(Message):
     grace_s: GraceS = DEFAULT_GRACE_S
     max_output_bytes: MaxOutputBytes = DEFAULT_MAX_OUTPUT_BYTES
     on_lost: OnLost = "fail"
+
+
+class JobRequest(JobOptions, kw_only=True):
+    """What somebody wants to have run."""
+
+    spec: SpecMessage
 
     def __post_init__(self) -> None:
         """Refuse words that could deceive a terminal, and what cannot be done elsewhere."""

@@ -9,15 +9,9 @@ from msgspec import Meta, structs
 from jupyter_tasks.errors import BadFields, BadTask
 from jupyter_tasks.fields import Field, FieldType, Scalar, parse, schema
 from jupyter_tasks.messages.incoming import (
-    GraceS,
+    JobOptions,
     JobRequest,
-    MaxOutputBytes,
-    MemoryBytes,
-    Name,
-    Priority,
-    Queue,
     Tags,
-    TimeoutS,
 )
 from jupyter_tasks.messages.outgoing import Answer, JobMessage, ResultMessage
 from jupyter_tasks.messages.specs import (
@@ -29,7 +23,6 @@ from jupyter_tasks.messages.specs import (
     Path,
     UploadId,
 )
-from jupyter_tasks.model import DEFAULT_GRACE_S, DEFAULT_MAX_OUTPUT_BYTES, DEFAULT_QUEUE, OnLost
 from jupyter_tasks.tasks import CommandTask, Definition, Source, definition_of
 from jupyter_tasks.tasks.commands import filled
 from jupyter_tasks.tasks.definition import MAX_FIELDS, checked
@@ -95,7 +88,7 @@ class TaskRequest(Message):
             raise ValueError(f"`command` must be shorter than {MAX_COMMAND_BYTES} characters")
 
 
-class TaskJobRequest(Message):
+class TaskJobRequest(JobOptions):
     """What a task is to be run with, and what else is wanted of the job.
 
     ``argument_sets``: makes a group, one call for each; ``arguments`` are then the same for all.
@@ -111,15 +104,6 @@ class TaskJobRequest(Message):
     python: Path | None = None
     cwd: Path | None = None
     env: dict[str, str] = {}
-    name: Name | None = None
-    tags: Tags = []
-    queue: Queue = DEFAULT_QUEUE
-    priority: Priority = 0
-    timeout_s: TimeoutS | None = None
-    memory_bytes: MemoryBytes | None = None
-    grace_s: GraceS = DEFAULT_GRACE_S
-    max_output_bytes: MaxOutputBytes = DEFAULT_MAX_OUTPUT_BYTES
-    on_lost: OnLost = "fail"
 
 
 class TaskRunRequest(TaskJobRequest):

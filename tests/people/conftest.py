@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from jupyter_tasks.client import Client
 from tests.live_server import LiveServer
 
 
@@ -12,12 +11,6 @@ from tests.live_server import LiveServer
 def server() -> Iterator[LiveServer]:
     with LiveServer(base_url="/a%40b/") as live:
         yield live
-
-
-@pytest.fixture
-def client(server: LiveServer) -> Iterator[Client]:
-    with Client(server.url, server.token) as client:
-        yield client
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from jupyter_tasks.errors import (
     NotConfirmed,
 )
 from tests.live_server import LiveServer
+from tests.values_client import by_value
 
 pytestmark = pytest.mark.timeout(120)
 WITHIN_S = 60
@@ -52,18 +53,6 @@ def server() -> Iterator[LiveServer]:
         file.write_text(MODULE)
         with LiveServer(f"--TasksExtension.task_modules={file}") as server:
             yield server
-
-
-@pytest.fixture
-def client(server: LiveServer) -> Iterator[Client]:
-    with Client(server.url, server.token) as client:
-        yield client
-
-
-def by_value(function: Any) -> Any:
-    """The function as one of a notebook: none that can be imported."""
-    function.__module__ = "__main__"
-    return function
 
 
 def test_tasks_are_listed_with_their_fields(client: Client) -> None:

@@ -19,7 +19,7 @@ from jupyter_tasks.client.handles import JobHandle
 from jupyter_tasks.errors import BadValue, CallFailed
 from jupyter_tasks.worker.calling import Result
 from tests.live_server import LiveServer
-from tests.values_client import packed, upload
+from tests.values_client import by_value, packed, upload
 
 pytestmark = pytest.mark.timeout(120)
 WITHIN_S = 60
@@ -29,19 +29,6 @@ WITHIN_S = 60
 def server() -> Iterator[LiveServer]:
     with LiveServer("--TasksExtension.max_running=4") as server:
         yield server
-
-
-@pytest.fixture
-def client(server: LiveServer) -> Iterator[Client]:
-    with Client(server.url, server.token) as client:
-        yield client
-
-
-def by_value(function: Any) -> Any:
-    """The function as one of a notebook: none that can be imported."""
-    if hasattr(function, "__code__"):
-        function.__module__ = "__main__"
-    return function
 
 
 def told(server: LiveServer, job: JobHandle) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from jupyter_tasks.client import Client, GroupHandle
 from jupyter_tasks.errors import BadMessage, BadValue, CallFailed
 from tests.eventually import eventually
 from tests.live_server import LiveServer
+from tests.values_client import by_value
 
 pytestmark = pytest.mark.timeout(180)
 WITHIN_S = 90
@@ -26,18 +27,6 @@ WITHIN_S = 90
 def server() -> Iterator[LiveServer]:
     with LiveServer("--TasksExtension.max_running=4") as server:
         yield server
-
-
-@pytest.fixture
-def client(server: LiveServer) -> Iterator[Client]:
-    with Client(server.url, server.token) as client:
-        yield client
-
-
-def by_value(function: Any) -> Any:
-    """The function as one of a notebook: none that can be imported."""
-    function.__module__ = "__main__"
-    return function
 
 
 class Gate:
