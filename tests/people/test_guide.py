@@ -1,7 +1,6 @@
 """The guide in notebooks/: each of them runs from its first cell to its last, in its own kernel."""
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from nbclient import NotebookClient
 
 from tests import stream_client
 from tests.live_server import REPOSITORY, LiveServer
-from tests.needed import missing
+from tests.needed import r_or_missing
 
 GUIDE = REPOSITORY / "notebooks"
 
@@ -37,8 +36,7 @@ def printed(notebook: Any) -> str:
 
 
 def test_jobs_from_r(server: LiveServer, tmp_path: Path) -> None:
-    if shutil.which("R") is None or not has_package("IRkernel", "curl", "jsonlite"):
-        missing("R with its kernel", "Debian: apt install r-cran-irkernel r-cran-curl")
+    r_or_missing()
     text = printed(executed(server, "05-other-languages.ipynb", tmp_path))
     assert "100000 classes: 0.5" in text
     assert "The job is over: succeeded.\nIts last word: chance 0.5" in text
@@ -116,11 +114,3 @@ ask "$api/jobs/$JOB" | grep -oE '"state": ?"[a-z]+"'
     assert ended["state"] == "succeeded", text
     assert text.startswith("built\n"), text
     assert '"cancelled"' in text, text
-
-
-def has_package(*names: str) -> bool:
-    words = " && ".join(f"requireNamespace('{name}', quietly = TRUE)" for name in names)
-    tried = subprocess.run(
-        ["Rscript", "-e", f"stopifnot({words})"], check=False, capture_output=True
-    )
-    return tried.returncode == 0

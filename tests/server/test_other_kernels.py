@@ -12,6 +12,7 @@ from nbformat import v4
 
 from tests.eventually import eventually
 from tests.live_server import LiveServer
+from tests.needed import r_or_missing
 from tests.server.test_code import (
     has_printed,
     outputs_of,
@@ -86,6 +87,28 @@ def test_a_notebook_in_bash_takes_its_parameters(server: LiveServer) -> None:
     output = nbformat.read(server.root_dir / job["spec"]["output"], as_version=4)
     nbformat.validate(output)
     assert output.cells[2].outputs[0].text == "<$(date) 'é'> 3\n"
+
+
+def test_a_notebook_in_r_takes_its_parameters(server: LiveServer) -> None:
+    r_or_missing()
+    cells = [
+        v4.new_code_cell('x <- ""; n <- 0', metadata={"tags": ["parameters"]}),
+        v4.new_code_cell('cat(x, n * 2, wanted, is.null(none), length(many), "\\n")'),
+        v4.new_code_cell("stop('too ' , x)"),
+    ]
+    notebook = v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "ir", "display_name": "R", "language": "R"}
+    nbformat.write(notebook, server.root_dir / "r.ipynb")
+    parameters = {"x": 'é "q" \\n', "n": 2.5, "wanted": True, "none": None, "many": [1, 2, 3]}
+    spec = {"kind": "notebook", "path": "r.ipynb", "parameters": parameters}
+    _, job = server.ask("POST", "tasks/api/jobs", {"spec": spec})
+    job = until(server, job["id"], within_s=60)
+    assert (job["state"], job["reason"]) == ("failed", "error"), job["message"]
+    assert "Cell 4 of 4" in job["message"]
+    assert "too é" in job["message"]
+    output = nbformat.read(server.root_dir / job["spec"]["output"], as_version=4)
+    nbformat.validate(output)
+    assert output.cells[2].outputs[0].text == 'é "q" \\n 5 TRUE TRUE 3 \n'
 
 
 def test_an_old_ipykernel_prints_shows_and_fails(server: LiveServer, oldest: str) -> None:
