@@ -45,6 +45,14 @@ def test_jobs_from_r(server: LiveServer, tmp_path: Path) -> None:
     assert "birthdays succeeded" in " ".join(text.split())
 
 
+def test_a_first_job(server: LiveServer, tmp_path: Path) -> None:
+    text = printed(executed(server, "01-first-job.ipynb", tmp_path))
+    assert "this kernel computes: 1.414214 is the root of two." in text
+    assert "of the digits are told right." in text
+    assert "learning rates" in text
+    assert "succeeded" in text
+
+
 def test_sweeps_and_groups(server: LiveServer, tmp_path: Path) -> None:
     text = printed(executed(server, "02-sweeps-and-groups.ipynb", tmp_path))
     assert "The area is about 1." in text
