@@ -1,8 +1,9 @@
 """Following jobs until they end: their output, or how they come on. Ctrl-C stops the following alone."""
 
 import base64
+import signal
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 from jupyter_tasks import words
@@ -28,14 +29,45 @@ def follow_output(
     attempt: int | None = None,
 ) -> int:
     """Print the output until the job ends."""
+    breaks = _Breaks()
     try:
         for piece in handle.records(follow=True, cursor=cursor, attempt=attempt):
-            cursor = piece.cursor
-            print_piece(desk, piece, stream)
+            with breaks.held():
+                print_piece(desk, piece, stream)
+                cursor = piece.cursor
     except KeyboardInterrupt:
         desk.printer.hint(_farewell(handle, f"logs -f {handle.id[:8]}", cursor))
         return exits.INTERRUPTED
     return exits.OK
+
+
+class _Breaks:
+    """Ctrl-C, held back while a piece is printed and noted: else it would be lost, or come twice.
+
+    A second one breaks at once: whoever reads what we print may have stopped.
+    """
+
+    def __init__(self) -> None:
+        """Listen for it from now on, where Python does."""
+        self._is_held = self._came = False
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._hear)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While this goes on; raises KeyboardInterrupt behind it."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+        if self._came:
+            raise KeyboardInterrupt
+
+    def _hear(self, *_: object) -> None:
+        if self._came or not self._is_held:
+            raise KeyboardInterrupt
+        self._came = True
 
 
 def print_piece(desk: Desk, piece: Piece, stream: str = "all") -> None:

