@@ -7,6 +7,7 @@ import pytest
 
 from tests.crash.wreckage import all_ended
 from tests.live_server import LiveServer
+from tests.stream_client import until
 
 
 @pytest.fixture
@@ -34,8 +35,8 @@ def test_a_report_that_was_answered_outlives_the_server_and_is_known_again(
         server.start()
         again = report(server, job_id, {"out": f"{number}\n"}, f"k{number}")
         assert again["is_new"] is False
-        _, now = server.ask("GET", f"tasks/api/jobs/{job_id}")
-        assert (now["state"], now["progress"]["value"]) == ("running", number)
+        now = until(server, job_id, "running")
+        assert now["progress"]["value"] == number
 
     report(server, job_id, {"exit_code": 0}, "end")
     server.kill()

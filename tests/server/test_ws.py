@@ -259,7 +259,7 @@ async def test_a_read_tells_of_what_was_thrown_away(server: LiveServer, ws: Sock
 
 
 async def test_reads_take_turns(server: LiveServer, ws: Socket) -> None:
-    flood = submit(server, "head -c 30000000 /dev/zero", max_output_bytes=10**9)
+    flood = submit(server, "head -c 100000000 /dev/zero", max_output_bytes=10**9)
     small = submit(server, "echo here I am")
     until(server, flood)
     until(server, small)
@@ -371,7 +371,7 @@ async def test_a_client_that_goes_while_it_reads_leaves_nothing_behind(
     until(server, job, "running")
     assert server.process is not None
     fds = Path(f"/proc/{server.process.pid}/fd")
-    flood = submit(server, "head -c 30000000 /dev/zero", max_output_bytes=10**9)
+    flood = submit(server, "head -c 100000000 /dev/zero", max_output_bytes=10**9)
     until(server, flood)
     before = len(list(fds.iterdir()))
     for _ in range(5):
